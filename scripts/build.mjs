@@ -1,0 +1,13 @@
+/**
+ * Compiles twice: `src` to `dist` (what the package ships, with declarations) and everything to `build`
+ * (tests, benchmarks, demo; they import the sources by path, examples import the package by name).
+ */
+import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+
+// Called by path: an aliased second compiler would own node_modules/.bin/tsc.
+const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
+for (const project of ['tsconfig.dist.json', 'tsconfig.build.json']) {
+  const { status } = spawnSync(process.execPath, [tsc, '-p', project], { stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+}

@@ -1,0 +1,15 @@
+/**
+ * Serial-number arithmetic on u32 values that wrap (RFC 1982), used alike for segment numbers and for
+ * millisecond timestamps.
+ * @module
+ */
+
+/** How far `a` is ahead of `b`, in -2^31 .. 2^31-1. Negative: `a` is older. */
+export function seqDiff(a: number, b: number): number {
+  return (a - b) | 0
+}
+
+/** `a + n`, wrapped back into u32. */
+export function seqAdd(a: number, n: number): number {
+  return (a + n) >>> 0
+}

@@ -1,0 +1,70 @@
+/**
+ * The two things that a session needs from the outside: something that moves datagrams, and a clock.
+ * Structural types; UDP, WebRTC data channels, WebTransport datagrams and a test's memory all fit.
+ * @module
+ */
+
+/** Where a datagram came from or goes to. Any transport may use its own shape; UDP uses this one. */
+export interface PeerAddress {
+  readonly address: string
+  readonly port: number
+  readonly family?: 'IPv4' | 'IPv6'
+}
+
+/** What a transport calls. A callback never throws into the transport. */
+export interface DatagramHandler<Peer = PeerAddress> {
+  /** One datagram. `datagram` is lent for this call: who keeps it, copies it. */
+  onDatagram(datagram: Uint8Array, peer: Peer): void
+  /**
+   * A fault of the path, such as ECONNREFUSED. Not the end of the transport.
+   * A server ignores it (one peer's fault), a client may take it for its peer's answer.
+   */
+  onError(error: Error): void
+  /** The transport is gone: nothing arrives any more and nothing can be sent. */
+  onClose(): void
+}
+
+/** Anything that moves datagrams. Losing, repeating and reordering them is allowed; cutting them is not. */
+export interface DatagramTransport<Peer = PeerAddress> {
+  /** Largest datagram that this path carries, bytes, if known; caps the KCP mtu. */
+  readonly maxDatagramSize?: number
+  /** Sends and forgets. `datagram` is lent for this call. A failure to send is loss, never a throw. */
+  send(datagram: Uint8Array, peer: Peer): void
+  /** Optional batch form: everything that one flush produced, for one or more peers. */
+  sendBatch?(batch: readonly { readonly datagram: Uint8Array; readonly peer: Peer }[]): void
+  /** Starts delivery to `handler`. Called once. */
+  start(handler: DatagramHandler<Peer>): void | Promise<void>
+  close(): void | Promise<void>
+  /** Stable map key of a peer; default `address|port`. */
+  peerKey?(peer: Peer): string
+  localAddress?(): Peer | undefined
+  /** Whether the transport alone keeps the process alive, as sockets' ref and unref. */
+  ref?(): void
+  unref?(): void
+}
+
+/**
+ * A user's own transformation of whole datagrams: encryption, a checksum, a cookie (the Rust crate's
+ * `process_outgoing` and `process_incoming`).
+ */
+export interface PacketCodec<Peer = PeerAddress> {
+  /** Bytes that `encode` adds at most; taken off the KCP mtu, so that datagrams still fit the path. */
+  readonly overhead: number
+  /** One datagram to send, several, or null to drop it. `datagram` is lent for this call. */
+  encode(datagram: Uint8Array, peer: Peer): Uint8Array | readonly Uint8Array[] | null
+  /** The plain datagram, several, or null to drop it silently (bad tag, not ours). */
+  decode(datagram: Uint8Array, peer: Peer): Uint8Array | readonly Uint8Array[] | null
+  /** A codec with fresh state for one session (counters, nonces); without it the codec is shared. */
+  fork?(): PacketCodec<Peer>
+}
+
+/** Time as an argument: real on Node, virtual in tests. */
+export interface Clock {
+  /** Milliseconds from any origin; never steps back. Fractions are allowed. */
+  now(): number
+  /** Calls `run` once, `ms` from now. */
+  setTimeout(run: () => void, ms: number): unknown
+  clearTimeout(timer: unknown): void
+  /** Calls `run` after the datagrams that are already waiting were handed up: the end of this turn. */
+  soon(run: () => void): void
+}
