@@ -16,7 +16,7 @@ test('two kcp-go peers talk through a relay that loses 10 %', { skip, timeout: 3
   const sha256 = createHash('sha256').update(Buffer.concat(messages)).digest('hex')
 
   await using server = await GoPeer.start({ mode: 'server', role: 'echo', nodelay })
-  const bad = { loss: 0.1, delay: 2 }
+  const bad = { loss: 0.1, delayMs: 2 }
   await using relay = await startRelay({ target: server.address, toServer: bad, toClient: bad, seed: 3 })
   const addr = `${relay.address}:${relay.port}`
   await using client = await GoPeer.start({

@@ -1,0 +1,2 @@
+/** The demo's impairment relay, for live tests. */
+export * from '../../demo/relay.ts'
