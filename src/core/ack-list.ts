@@ -1,0 +1,70 @@
+/**
+ * The ACKs that are owed to the peer: (sn, ts) pairs in order of arrival, emptied by the next flush.
+ * @module
+ */
+
+const NONE = new Uint32Array(0)
+const NO_INDEX = new Int32Array(0)
+
+/** Upstream's first block, in pairs; doubles from there. */
+const FIRST_CAPACITY = 8
+
+export class AckList {
+  /** sn at 2i, ts at 2i+1. */
+  pairs: Uint32Array = NONE
+  /** Pairs owed. */
+  count = 0
+  /** Where an sn was listed, for `pushOnce`: position + 1 at sn modulo the length; a hint, checked on use. */
+  private index: Int32Array = NO_INDEX
+
+  /** Pairs that fit before the list grows. */
+  get capacity(): number {
+    return this.pairs.length >>> 1
+  }
+
+  push(sn: number, ts: number): void {
+    if (this.count * 2 === this.pairs.length) this.grow()
+    this.pairs[this.count * 2] = sn
+    this.pairs[this.count * 2 + 1] = ts
+    this.count++
+  }
+
+  /**
+   * As `push`, but an sn that is listed already only gets the newer ts. Two sn that share a place of the index may be
+   * listed again; the index grows with the list, so the list stays within twice the number of distinct sn.
+   */
+  pushOnce(sn: number, ts: number): void {
+    const place = sn & (this.index.length - 1)
+    const listed = this.index.length === 0 ? 0 : this.index[place]!
+    if (listed !== 0 && listed <= this.count && this.pairs[(listed - 1) * 2] === sn) {
+      this.pairs[(listed - 1) * 2 + 1] = ts
+      return
+    }
+    this.push(sn, ts)
+    if (this.index.length < this.pairs.length) this.reindex()
+    else this.index[place] = this.count
+  }
+
+  clear(): void {
+    this.count = 0
+  }
+
+  /** Gives the memory back when nothing is owed. */
+  trim(): void {
+    if (this.count > 0) return
+    this.pairs = NONE
+    this.index = NO_INDEX
+  }
+
+  private grow(): void {
+    const grown = new Uint32Array(Math.max(FIRST_CAPACITY * 2, this.pairs.length * 2))
+    grown.set(this.pairs)
+    this.pairs = grown
+  }
+
+  private reindex(): void {
+    this.index = new Int32Array(this.pairs.length)
+    const mask = this.index.length - 1
+    for (let i = 0; i < this.count; i++) this.index[this.pairs[i * 2]! & mask] = i + 1
+  }
+}

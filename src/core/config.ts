@@ -1,0 +1,286 @@
+/**
+ * Everything that an engine can be told, with its presets. Input is parsed once, at the door; what comes out is
+ * complete and frozen and is checked nowhere else.
+ * @module
+ */
+import { KcpError } from './errors.ts'
+import { PROBE_INITIAL } from './window-probe.ts'
+
+/** Lowest mtu, bytes. ikcp_setmtu refuses less: a header and 26 bytes. */
+export const MTU_MIN = 50
+/** Largest mtu, bytes: what one UDP datagram over IPv4 can carry (65,535 - 20 - 8). */
+export const MTU_MAX = 65_507
+/** Receive windows below this are raised to it, so that a message of 127 fragments fits. IKCP_WND_RCV. */
+export const RCV_WND_MIN = 128
+/** Windows travel as u16. */
+export const WND_MAX = 65_535
+/** Most fragments of a message that every stock receiver accepts. ikcp_send refuses IKCP_WND_RCV or more. */
+export const KCP_MAX_FRAGMENTS = 127
+/** `frg` is one byte, and kcp-go mishandles 255: 255 fragments number 254 .. 0. */
+const FRAGMENTS_MAX = 255
+/** ikcp_nodelay clamps the interval to 10 .. 5000 ms. */
+const INTERVAL_MIN = 10
+const INTERVAL_MAX = 5_000
+
+/**
+ * What the engine may do better than the reference where no honest peer can tell. Off in `kcp-io/sys` and by default
+ * in `core` (parity with the C engine); sessions turn all of it on.
+ */
+export interface KcpHardening {
+  /** Drop a segment whose una is beyond snd_nxt: C lets one forged header purge the whole send buffer. */
+  readonly strictUna: boolean
+  /**
+   * An ACK counts, and is timed, only for a segment in flight and with a ts between its first and its latest
+   * transmission: C takes any ts, so one forged ACK raises the RTO to 60 s.
+   */
+  readonly strictAck: boolean
+  /** Answer a PUSH behind the window only within two windows: C answers 2^31 numbers back. */
+  readonly nearAck: boolean
+  /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
+  readonly dedupeAcks: boolean
+  /** Take the peer's window only from segments that are not older than what is known (una). */
+  readonly freshWnd: boolean
+  /**
+   * Fragments must count down by one and fit the receive window: otherwise a message can never be read and both
+   * ends stall for ever. A breach sets `protocolError`.
+   */
+  readonly strictFragments: boolean
+  /** Cap the backed-off RTO of a segment at 60 s: C has no cap. */
+  readonly capRto: boolean
+  /** Advertise at most 65,535 free slots: C truncates, so 65,536 is advertised as 0 and stalls the peer. */
+  readonly clampWnd: boolean
+}
+
+function hardening(on: boolean): KcpHardening {
+  return Object.freeze({
+    strictUna: on,
+    strictAck: on,
+    nearAck: on,
+    dedupeAcks: on,
+    freshWnd: on,
+    strictFragments: on,
+    capRto: on,
+    clampWnd: on,
+  })
+}
+
+/** Behaviour of the reference engine, datagram for datagram. */
+export const PARITY: KcpHardening = hardening(false)
+/** Every switch on. */
+export const HARDENED: KcpHardening = hardening(true)
+
+/** A complete, checked configuration. */
+export interface ResolvedKcpConfig {
+  /**
+   * Retransmission style. 0: RTO at least 100 ms, doubling. 1: at least 30 ms, growing by half of itself.
+   * 2: at least 30 ms, growing by half of the current estimate. Default 0.
+   */
+  readonly nodelay: 0 | 1 | 2
+  /** Flush tick, ms; clamped to 10 .. 5000 as upstream does. Default 100. */
+  readonly interval: number
+  /** Resend a segment once this many datagrams acknowledged later ones; 0 = never. Default 0. */
+  readonly resend: number
+  /** true: no congestion window ("no congestion"). Default false. */
+  readonly nc: boolean
+  /** Largest datagram handed to `output`, headers included, 50 .. 65507 bytes. Default 1400. */
+  readonly mtu: number
+  /** Most segments in flight, 1 .. 65535. Default 32. */
+  readonly sndWnd: number
+  /** Most segments that wait for the reader, 1 .. 65535; below 128 it is 128, as upstream. Default 128. */
+  readonly rcvWnd: number
+  /** true: a byte stream; small writes share segments. false: messages keep their borders. Default false. */
+  readonly streamMode: boolean
+  /** Lower bound of the RTO, 1 .. 60000 ms. Default 100, or 30 with nodelay. */
+  readonly minRto: number
+  /** Transmissions of one segment after which the link counts as dead, 1 or more. Default 20. */
+  readonly deadLink: number
+  /** Most fast resends of one segment; 0 = no cap. Default 5. */
+  readonly fastLimit: number
+  /**
+   * Most fragments of one message, 1 .. 255. Default 127, which every peer accepts; more needs a peer whose receive
+   * window is larger than the number of fragments.
+   */
+  readonly maxFragments: number
+  /** First wait before a closed window is probed, 1 .. 120000 ms. Default 5000. */
+  readonly probeInterval: number
+  readonly hardening: KcpHardening
+}
+
+/** Overrides on top of a preset; every field is optional. */
+export type KcpConfig = {
+  readonly [K in Exclude<keyof ResolvedKcpConfig, 'nodelay' | 'hardening'>]?: ResolvedKcpConfig[K] | undefined
+} & {
+  /** As `ResolvedKcpConfig.nodelay`; `true` is 1. */
+  readonly nodelay?: boolean | 0 | 1 | 2 | undefined
+  /** All switches at once, or single ones on top of "all off". */
+  readonly hardening?: boolean | Partial<KcpHardening> | undefined
+}
+
+export type KcpPresetName = 'default' | 'normal' | 'fast' | 'turbo'
+
+const BASE: ResolvedKcpConfig = Object.freeze({
+  nodelay: 0,
+  interval: 100,
+  resend: 0,
+  nc: false,
+  mtu: 1400,
+  sndWnd: 32,
+  rcvWnd: 128,
+  streamMode: false,
+  minRto: 100,
+  deadLink: 20,
+  fastLimit: 5,
+  maxFragments: KCP_MAX_FRAGMENTS,
+  probeInterval: PROBE_INITIAL,
+  hardening: PARITY,
+})
+
+/** The numbers of the Rust crate's presets, and `turbo`: upstream's fastest settings with windows for bulk. */
+export const presets: Readonly<Record<KcpPresetName, ResolvedKcpConfig>> = Object.freeze({
+  default: BASE,
+  normal: Object.freeze({ ...BASE, nodelay: 1, interval: 40, resend: 2, sndWnd: 64, minRto: 30 } as const),
+  fast: Object.freeze({
+    ...BASE,
+    nodelay: 1,
+    interval: 10,
+    resend: 2,
+    nc: true,
+    sndWnd: 128,
+    minRto: 30,
+  } as const),
+  turbo: Object.freeze({
+    ...BASE,
+    nodelay: 1,
+    interval: 10,
+    resend: 2,
+    nc: true,
+    sndWnd: 1024,
+    rcvWnd: 1024,
+    minRto: 30,
+  } as const),
+})
+
+/** `KcpConfig.fast({ mtu: 1200 })`: a preset with overrides, checked and frozen. */
+export const KcpConfig: Readonly<Record<KcpPresetName, (overrides?: KcpConfig) => ResolvedKcpConfig>> =
+  Object.freeze({
+    default: (overrides) => resolveConfig('default', overrides),
+    normal: (overrides) => resolveConfig('normal', overrides),
+    fast: (overrides) => resolveConfig('fast', overrides),
+    turbo: (overrides) => resolveConfig('turbo', overrides),
+  })
+
+/** What a whole-number field may hold. */
+const RANGES = {
+  interval: [0, 0xffff_ffff],
+  resend: [0, 0x7fff_ffff],
+  mtu: [MTU_MIN, MTU_MAX],
+  sndWnd: [1, WND_MAX],
+  rcvWnd: [1, WND_MAX],
+  minRto: [1, 60_000],
+  deadLink: [1, 0xffff_ffff],
+  fastLimit: [0, 0x7fff_ffff],
+  maxFragments: [1, FRAGMENTS_MAX],
+  probeInterval: [1, 120_000],
+} as const
+
+const FIELDS: ReadonlySet<string> = new Set(Object.keys(BASE))
+
+/** The error for a field that is out of range: names the field, the value and what is allowed. */
+export function configError(field: string, value: unknown, allowed: string): KcpError {
+  return new KcpError('ERR_KCP_CONFIG', `${field} must be ${allowed}, got ${describe(value)}`, {
+    detail: { field, value: typeof value === 'number' ? value : describe(value), allowed },
+  })
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
+  return String(value)
+}
+
+/** Throws ERR_KCP_CONFIG unless `value` is a whole number within `low .. high`. */
+export function requireInteger(field: string, value: unknown, low: number, high: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
+    throw configError(field, value, `a whole number within ${low}..${high}`)
+  }
+  return value
+}
+
+export function requireBoolean(field: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw configError(field, value, 'true or false')
+  return value
+}
+
+/** `value` as overrides: a plain object, or nothing. */
+function requireOverrides(field: string, value: unknown): object {
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw configError(field, value, 'an object of settings')
+  }
+  return value
+}
+
+/**
+ * A complete configuration from a preset (or a configuration) and overrides on top; `undefined` leaves a field as it
+ * is. Throws ERR_KCP_CONFIG for an unknown preset or field, and for a value out of range.
+ */
+export function resolveConfig(
+  base: KcpPresetName | KcpConfig = 'default',
+  ...overrides: (KcpConfig | undefined)[]
+): ResolvedKcpConfig {
+  let config: ResolvedKcpConfig = BASE
+  if (typeof base === 'string') {
+    if (!Object.hasOwn(presets, base))
+      throw configError('preset', base, "'default', 'normal', 'fast' or 'turbo'")
+    config = presets[base]
+  } else {
+    config = apply(config, base)
+  }
+  for (const override of overrides) config = apply(config, override)
+  return Object.freeze(config)
+}
+
+function apply(config: ResolvedKcpConfig, overrides: KcpConfig | undefined): ResolvedKcpConfig {
+  const next: Record<string, unknown> = { ...config }
+  for (const [field, value] of Object.entries(requireOverrides('kcp', overrides))) {
+    if (!FIELDS.has(field)) throw configError(`kcp.${field}`, value, `one of ${[...FIELDS].join(', ')}`)
+    if (value === undefined) continue
+    next[field] = parseField(field as keyof ResolvedKcpConfig, value)
+  }
+  const { nodelay, minRto } = (overrides ?? {}) as KcpConfig
+  // As ikcp_nodelay: choosing a style sets its lower bound too, unless that is chosen as well.
+  if (nodelay !== undefined && minRto === undefined) next['minRto'] = next['nodelay'] === 0 ? 100 : 30
+  return next as unknown as ResolvedKcpConfig
+}
+
+function parseField(field: keyof ResolvedKcpConfig, value: unknown): unknown {
+  switch (field) {
+    case 'nodelay':
+      return requireInteger('nodelay', typeof value === 'boolean' ? Number(value) : value, 0, 2)
+    case 'nc':
+    case 'streamMode':
+      return requireBoolean(field, value)
+    case 'hardening':
+      return parseHardening(value)
+    case 'interval':
+      return Math.min(Math.max(requireInteger(field, value, ...RANGES.interval), INTERVAL_MIN), INTERVAL_MAX)
+    case 'rcvWnd':
+      return Math.max(requireInteger(field, value, ...RANGES.rcvWnd), RCV_WND_MIN)
+    default: {
+      const [low, high] = RANGES[field]
+      return requireInteger(field, value, low, high)
+    }
+  }
+}
+
+function parseHardening(value: unknown): KcpHardening {
+  if (typeof value === 'boolean') return value ? HARDENED : PARITY
+  const parsed: Record<string, boolean> = { ...PARITY }
+  for (const [name, on] of Object.entries(requireOverrides('hardening', value))) {
+    if (!Object.hasOwn(PARITY, name)) {
+      throw configError(`hardening.${name}`, on, `one of ${Object.keys(PARITY).join(', ')}`)
+    }
+    if (on !== undefined) parsed[name] = requireBoolean(`hardening.${name}`, on)
+  }
+  return Object.freeze(parsed) as unknown as KcpHardening
+}

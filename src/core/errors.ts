@@ -1,0 +1,74 @@
+/**
+ * The one error class of the library, with a stable code that a program may switch on and the numbers behind the
+ * sentence. What a peer does wrong never becomes an error: it is counted and dropped.
+ * @module
+ */
+
+/** What went wrong. Codes are stable; messages are for people and may change. */
+export type KcpErrorCode =
+  /** A field of a configuration is out of range; `detail` has `field`, `value` and `allowed`. */
+  | 'ERR_KCP_CONFIG'
+  /** An engine cannot be made: conv is not a u32, or output is no function. */
+  | 'ERR_KCP_CREATE'
+  /** `send` was refused by the engine; `detail.code` is upstream's negative code. */
+  | 'ERR_KCP_SEND'
+  /** The message needs more fragments than allowed; `detail` has `size`, `limit`, `fragments`, `maxFragments`. */
+  | 'ERR_KCP_MESSAGE_TOO_LARGE'
+  /** Nothing to receive yet (only where the caller asked for an error instead of undefined). */
+  | 'ERR_KCP_WOULD_BLOCK'
+  /** The buffer given is smaller than the message, which stays queued; `detail` has `need` and `got`. */
+  | 'ERR_KCP_RECV_BUFFER_TOO_SMALL'
+  /** `recv` failed; `detail.code` is upstream's negative code. */
+  | 'ERR_KCP_RECV'
+  /** A datagram was refused; `detail.code` is upstream's negative code. */
+  | 'ERR_KCP_INPUT'
+  /** The mtu is out of range; `detail` has `mtu` and `code`. */
+  | 'ERR_KCP_MTU'
+  /** A datagram belongs to another conversation; `detail` has `expected` and `got`. */
+  | 'ERR_KCP_CONV_MISMATCH'
+  /** The output callback threw; `cause` is what it threw. The engine's state is intact. */
+  | 'ERR_KCP_OUTPUT'
+  /** The engine was called from inside its own output callback. */
+  | 'ERR_KCP_REENTRANT'
+  /** The engine was released. */
+  | 'ERR_KCP_RELEASED'
+  /** One segment was sent `deadLink` times without an answer. */
+  | 'ERR_KCP_DEAD_LINK'
+  /** The peer broke the protocol; the session is over. */
+  | 'ERR_KCP_PROTOCOL'
+  /** Nothing was heard for too long, or a wait ran out of time; `detail.timeout` in ms. */
+  | 'ERR_KCP_TIMEOUT'
+  /** The stream or listener is closed. */
+  | 'ERR_KCP_CLOSED'
+  /** A connection cannot be made (name not found, refused). */
+  | 'ERR_KCP_CONNECT'
+  /** The socket failed; `cause` is the system's error. */
+  | 'ERR_KCP_IO'
+  /** The peer no longer knows this conversation. */
+  | 'ERR_KCP_RESET'
+
+/** Numbers behind an error's message. */
+export type KcpErrorDetail = Readonly<Record<string, number | string>>
+
+export class KcpError extends Error {
+  override readonly name = 'KcpError'
+  /** Stable, for programs. */
+  readonly code: KcpErrorCode
+  /** The numbers behind the message: `{ need, got }`, `{ expected, got }`, `{ mtu }` … */
+  readonly detail: KcpErrorDetail
+
+  constructor(
+    code: KcpErrorCode,
+    message: string,
+    options: { readonly cause?: unknown; readonly detail?: KcpErrorDetail } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.detail = options.detail ?? {}
+  }
+
+  /** Whether `value` is a KcpError, and of this code when one is given. */
+  static is(value: unknown, code?: KcpErrorCode): value is KcpError {
+    return value instanceof KcpError && (code === undefined || value.code === code)
+  }
+}

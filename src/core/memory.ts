@@ -1,0 +1,29 @@
+/**
+ * Where payload memory comes from. One hook for the whole process, as upstream's ikcp_allocator: the engine asks it
+ * for blocks (not for single segments) and hands every block back.
+ * @module
+ */
+
+export type Allocate = (size: number) => Uint8Array
+export type Free = (block: Uint8Array) => void
+
+/** Stands for "no memory yet"; never written to and never handed to `free`. */
+export const NO_BYTES: Uint8Array = new Uint8Array(0)
+
+let hookAllocate: Allocate | undefined
+let hookFree: Free | undefined
+
+/** Replaces the allocator; without arguments the built-in one is back. Blocks given out before stay valid. */
+export function setAllocator(allocate?: Allocate, free?: Free): void {
+  hookAllocate = allocate
+  hookFree = free
+}
+
+/** A block of at least `size` bytes. */
+export function allocate(size: number): Uint8Array {
+  return hookAllocate === undefined ? new Uint8Array(size) : hookAllocate(size)
+}
+
+export function free(block: Uint8Array): void {
+  if (hookFree !== undefined && block.length > 0) hookFree(block)
+}

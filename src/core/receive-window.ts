@@ -1,0 +1,224 @@
+/**
+ * What arrived and was not read yet: a ring by sn that holds the in-order queue and, behind it, the segments that
+ * arrived early.
+ *
+ *        head              rcvNxt                      rcvNxt + rcvWnd
+ *         │  in order: readable │  early, with holes        │
+ *     ────┼─────────────────────┼──▓▓───▓─────▓▓▓───────────┼──── sn
+ *         └── queued ───────────┘  └── early (count) ──┘
+ *
+ * A slot owns the buffer that its payloads are copied into and keeps it for the next segment that falls on it, so a
+ * steady flow allocates nothing. Knows nothing of headers, ACKs or clocks.
+ * @module
+ */
+import { allocate, free, NO_BYTES } from './memory.ts'
+import { seqAdd, seqDiff } from './seq.ts'
+
+/** Words of a slot. */
+const STRIDE = 2
+const LEN = 0
+/** frg + 1; 0 marks an empty slot. */
+const MARK = 1
+
+const NO_SLOTS = new Int32Array(0)
+/** Slots of a window's first ring. */
+const FIRST_CAPACITY = 8
+/** A byte count that several windows share, and its limit. */
+export interface MemoryBudget {
+  used: number
+  readonly limit: number
+}
+
+/** A slot's buffer is rounded up to this many bytes, so that sizes that vary a little reuse it. */
+const ROUND = 64
+
+export class ReceiveWindow {
+  /** Next sn expected in order. */
+  rcvNxt = 0
+  /** Most segments in the in-order queue, and most beyond rcvNxt. */
+  rcvWnd = 128
+  /** Segments in the in-order queue; upstream's nrcv_que. */
+  queued = 0
+  /** Segments that arrived early; upstream's nrcv_buf. */
+  early = 0
+  /** Payload bytes held. */
+  bytes = 0
+  /** Most payload bytes held. */
+  maxBytes: number = Number.POSITIVE_INFINITY
+  /** What all windows of a listener hold together. */
+  budget: MemoryBudget = { used: 0, limit: Number.POSITIVE_INFINITY }
+  /** Refuse fragments that do not count down, or cannot fit. See KcpHardening.strictFragments. */
+  strictFragments = false
+  /** Set when strict fragments were broken: nothing further becomes readable. */
+  broken = false
+  /** Fragments that the message at the in-order queue's end still lacks. */
+  private expected = 0
+
+  private meta: Int32Array = NO_SLOTS
+  private blocks: Uint8Array[] = []
+  private mask = -1
+
+  /** Free slots to advertise: none while the byte limits are reached. */
+  get unused(): number {
+    if (this.queued >= this.rcvWnd || this.bytes >= this.maxBytes || this.budget.used >= this.budget.limit)
+      return 0
+    return this.rcvWnd - this.queued
+  }
+
+  /** Whether `len` more bytes stay within the byte limits. */
+  hasRoom(len: number): boolean {
+    return this.bytes + len <= this.maxBytes && this.budget.used + len <= this.budget.limit
+  }
+
+  /**
+   * Stores the segment `sn`, copying `len` bytes of `from`. false: it lies outside the window, or is here already.
+   * What has become in-order moves to the readable queue, as far as that has room.
+   */
+  store(sn: number, frg: number, from: Uint8Array, start: number, len: number): boolean {
+    const ahead = seqDiff(sn, this.rcvNxt)
+    if (ahead < 0 || seqDiff(sn, seqAdd(this.rcvNxt, this.rcvWnd)) >= 0) return false
+    if (this.queued + ahead > this.mask) this.grow(this.queued + ahead + 1)
+    const slot = sn & this.mask
+    if (this.meta[slot * STRIDE + MARK] !== 0) return false
+    let block = this.blocks[slot]!
+    if (block.length < len) {
+      free(block)
+      block = this.blocks[slot] = allocate((len + ROUND - 1) & -ROUND)
+    }
+    // Small payloads dominate in games; a subarray per segment would be the only allocation here.
+    if (len <= 128) for (let i = 0; i < len; i++) block[i] = from[start + i]!
+    else block.set(start === 0 && len === from.length ? from : from.subarray(start, start + len))
+    this.meta[slot * STRIDE + LEN] = len
+    this.meta[slot * STRIDE + MARK] = frg + 1
+    this.early++
+    this.bytes += len
+    this.budget.used += len
+    this.advance()
+    return true
+  }
+
+  /** Moves what is next in order from the early segments to the queue. */
+  advance(): void {
+    while (this.early > 0 && this.queued < this.rcvWnd && !this.broken) {
+      const mark = this.meta[(this.rcvNxt & this.mask) * STRIDE + MARK]!
+      if (mark === 0) break
+      if (this.strictFragments && !this.follows(mark - 1)) break
+      this.early--
+      this.queued++
+      this.rcvNxt = seqAdd(this.rcvNxt, 1)
+    }
+  }
+
+  /** Bytes of the next message; -1 when none is complete. A message without its last fragment ends with the queue. */
+  peekSize(): number {
+    if (this.queued === 0) return -1
+    let sn = seqAdd(this.rcvNxt, -this.queued)
+    const frg = this.meta[(sn & this.mask) * STRIDE + MARK]! - 1
+    if (this.queued < frg + 1) return -1
+    let size = 0
+    for (let left = this.queued; left > 0; left--) {
+      const word = (sn & this.mask) * STRIDE
+      size += this.meta[word + LEN]!
+      if (this.meta[word + MARK] === 1) break
+      sn = seqAdd(sn, 1)
+    }
+    return size
+  }
+
+  /**
+   * Copies the next message into `into` (null: nowhere) and removes it unless `peek`. Only when peekSize() allows.
+   * Returns its bytes. Calls `seen` with each sn when given.
+   */
+  take(into: Uint8Array | null, peek: boolean, seen?: (sn: number) => void): number {
+    let sn = seqAdd(this.rcvNxt, -this.queued)
+    let size = 0
+    for (let left = this.queued; left > 0; left--) {
+      const slot = sn & this.mask
+      const word = slot * STRIDE
+      const len = this.meta[word + LEN]!
+      const last = this.meta[word + MARK] === 1
+      if (into !== null && len > 0) {
+        const block = this.blocks[slot]!
+        if (len <= 128) for (let i = 0; i < len; i++) into[size + i] = block[i]!
+        else into.set(len === block.length ? block : block.subarray(0, len), size)
+      }
+      size += len
+      seen?.(sn)
+      if (!peek) {
+        this.meta[word + MARK] = 0
+        this.queued--
+        this.bytes -= len
+        this.budget.used -= len
+      }
+      if (last) break
+      sn = seqAdd(sn, 1)
+    }
+    return size
+  }
+
+  /** Number of the segment at the head of the queue. */
+  get head(): number {
+    return seqAdd(this.rcvNxt, -this.queued)
+  }
+
+  /** frg of the segment `sn`, or -1 when it is not here. */
+  frgOf(sn: number): number {
+    return this.meta.length === 0 ? -1 : this.meta[(sn & this.mask) * STRIDE + MARK]! - 1
+  }
+
+  /** Payload of a segment that is here; a view that lives until it is read. */
+  dataOf(sn: number): Uint8Array {
+    const slot = sn & this.mask
+    return this.blocks[slot]!.subarray(0, this.meta[slot * STRIDE + LEN]!)
+  }
+
+  /** Slots of the ring; a segment may be held up to this far behind the queue's head. */
+  get capacity(): number {
+    return this.mask + 1
+  }
+
+  /** Gives all memory back when nothing is held. */
+  trim(): void {
+    if (this.queued === 0 && this.early === 0) this.drop()
+  }
+
+  /** Forgets everything. */
+  drop(): void {
+    for (const block of this.blocks) free(block)
+    this.budget.used -= this.bytes
+    this.meta = NO_SLOTS
+    this.blocks = []
+    this.mask = -1
+    this.queued = 0
+    this.early = 0
+    this.bytes = 0
+  }
+
+  /** Whether a segment with `frg` may follow what is queued; marks the window as broken otherwise. */
+  private follows(frg: number): boolean {
+    const ok = this.expected > 0 ? frg === this.expected - 1 : frg < this.rcvWnd
+    if (ok) this.expected = frg
+    else this.broken = true
+    return ok
+  }
+
+  private grow(needed: number): void {
+    let capacity = Math.max(FIRST_CAPACITY, this.mask + 1)
+    while (capacity < needed) capacity *= 2
+    const meta = new Int32Array(capacity * STRIDE)
+    const blocks = new Array<Uint8Array>(capacity).fill(NO_BYTES)
+    // Old slots cover one run of sn from the head on, so every one of them has its place in the new ring.
+    const head = this.head
+    for (let i = 0; i <= this.mask; i++) {
+      const sn = seqAdd(head, i)
+      const from = sn & this.mask
+      const to = sn & (capacity - 1)
+      meta[to * STRIDE + LEN] = this.meta[from * STRIDE + LEN]!
+      meta[to * STRIDE + MARK] = this.meta[from * STRIDE + MARK]!
+      blocks[to] = this.blocks[from]!
+    }
+    this.meta = meta
+    this.blocks = blocks
+    this.mask = capacity - 1
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Round-trip time estimation after RFC 6298, with KCP's two departures: the variance floor is the flush interval
+ * (acks wait for a flush, so that is the real clock granularity G), and the lower bound of the RTO is 30 or 100 ms
+ * where the RFC says 1 s.
+ * @module
+ */
+
+/** Upper bound of the RTO, ms. RFC 6298 (2.5) asks for at least 60 s. Upstream's IKCP_RTO_MAX. */
+export const RTO_MAX = 60_000
+/** RTO before the first sample, ms. RFC 6298 (2.1) says 1 s; KCP starts eager. IKCP_RTO_DEF. */
+export const RTO_INITIAL = 200
+/** Lower bound of the RTO, ms. IKCP_RTO_MIN. */
+export const RTO_MIN = 100
+/** Lower bound of the RTO with `nodelay`, ms. IKCP_RTO_NDL. */
+export const RTO_MIN_NODELAY = 30
+
+export class RttEstimator {
+  /** Smoothed RTT, ms. 0: no sample yet (or a first sample of 0, which upstream does not tell apart). */
+  srtt = 0
+  /** RTT variation, ms. */
+  rttvar = 0
+  /** Retransmission timeout that a segment gets on its first transmission, ms. */
+  rto: number = RTO_INITIAL
+  /** Lower bound of `rto`, ms. */
+  minRto: number = RTO_MIN
+
+  /**
+   * Folds in one measurement, 0 .. 2^31-1 ms. Divisions truncate and products wrap at 32 bits as in ikcp.c: a forged
+   * ts can make `rtt` huge, and parity holds there too.
+   */
+  sample(rtt: number, interval: number): void {
+    if (this.srtt === 0) {
+      this.srtt = rtt
+      this.rttvar = (rtt / 2) | 0
+    } else {
+      // RFC 6298 (2.3): RTTVAR is updated before SRTT, from the old SRTT.
+      const deviation = Math.abs(rtt - this.srtt)
+      this.rttvar = ((Math.imul(3, this.rttvar) + deviation) / 4) | 0
+      this.srtt = (((Math.imul(7, this.srtt) + rtt) | 0) / 8) | 0
+      if (this.srtt < 1) this.srtt = 1
+    }
+    const variance = Math.imul(4, this.rttvar) >>> 0
+    const rto = (this.srtt + Math.max(interval, variance)) >>> 0
+    this.rto = Math.min(Math.max(this.minRto, rto), RTO_MAX)
+  }
+}

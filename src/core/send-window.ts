@@ -1,0 +1,634 @@
+/**
+ * What was accepted for sending and is not acknowledged yet: one ring by sn that holds the segments in flight and,
+ * behind them, the queue.
+ *
+ *        base                    fresh     sndNxt
+ *         │  in flight: sent, some  │ admitted, │  queued: not numbered
+ *         │  acknowledged already   │ not sent  │  officially yet
+ *     ────┼──▓▓▓──▓─▓▓▓▓▓▓▓▓▓▓▓▓▓▓──┼───▓▓▓▓────┼──▓▓▓▓▓▓▓▓▓──── sn
+ *
+ * Payloads lie in one byte ring in the same order: space is taken at the tail by `append`, and freed at the head when
+ * `base` moves. Nothing here walks the window:
+ *
+ * - **Deadlines** are in an indexed heap.
+ * - **Skips** (upstream's `fastack`: datagrams that acknowledged a later segment sent no earlier) are counted per event
+ *   in O(1) for segments that were sent once ("first"): these lie in order of both sn and ts, so an event adds one to a
+ *   prefix of them, and one mark at the prefix's end says so. A segment's count is the sum of the marks behind it.
+ *   Segments that were resent carry a count each and are listed by ts: an event visits only those that were resent
+ *   before what it acknowledges was sent, that is, those that were probably lost twice.
+ * - A clock that steps back breaks the order by ts. Until the flight has drained, every segment then carries its own
+ *   count and every event visits them all, as the reference does.
+ *
+ * Knows payload bytes, numbers and times; nothing of headers, windows or RTT.
+ * @module
+ */
+import { DeadlineHeap } from './deadline-heap.ts'
+import { allocate, free, NO_BYTES } from './memory.ts'
+import { seqAdd, seqDiff } from './seq.ts'
+
+/** Words of a slot: 64 bytes, one cache line. */
+const STRIDE = 16
+const OFFSET = 0
+const LEN = 1
+const FRG = 2
+const STATE = 3
+/** Latest transmission, ms. */
+const TS = 4
+/** First transmission, ms. */
+const FIRST_TS = 5
+const RTO = 6
+/** Skips of a segment that carries its own count. */
+const SKIPS = 7
+const XMIT = 8
+const RESEND_AT = 9
+/** Neighbours in the list of resent segments, slot + 1. */
+const PREV = 10
+const NEXT = 11
+/** Skip events that end behind this slot's segment. */
+const MARKS = 12
+/** The datagram (`epoch`) that acknowledged the segment. */
+const ACKED_IN = 13
+
+/** STATE: free, or acknowledged. */
+const GONE = 0
+/** Admitted, never sent. */
+const UNSENT = 1
+/** Sent once; its skips are in the marks. */
+const FIRST = 2
+/** Carries its own skip count and is on the list. */
+const LISTED = 3
+
+const NO_SLOTS = new Int32Array(0)
+const FIRST_CAPACITY = 8
+const FIRST_ARENA = 2048
+
+/** Called for every segment that is acknowledged; `ts` is its latest transmission. */
+export type OnAcked = (sn: number, ts: number, size: number, xmit: number) => void
+
+export class SendWindow {
+  /** Next sn to assign. */
+  private next = 0
+  /** Oldest sn in flight, or `next`. What upstream calls snd_una differs only while a user sets it by hand. */
+  base = 0
+  /** First sn that was never sent: base .. next. */
+  fresh = 0
+  /** Segments in flight and not acknowledged; upstream's nsnd_buf. */
+  inFlight = 0
+  /** Segments that wait to be admitted; upstream's nsnd_que. */
+  queued = 0
+  /** Payload bytes queued and in flight. */
+  bytes = 0
+  /** Payload bytes that `ack` and `ackUpTo` released; the engine resets it per datagram. */
+  ackedBytes = 0
+
+  private meta: Int32Array = NO_SLOTS
+  private mask = -1
+  private readonly deadlines: DeadlineHeap = new DeadlineHeap()
+
+  private arena: Uint8Array = NO_BYTES
+  private head = 0
+  private tail = 0
+
+  /** First sn that may be in state FIRST; marks before it are dropped. */
+  private firstFrom = 0
+  /** Marks at firstFrom .. next. */
+  private marks = 0
+  /** Ends of the list of LISTED segments, slot + 1; 0 = empty. In order of TS while `ordered`. */
+  private listHead = 0
+  private listTail = 0
+  /** Whether ts never went back since the flight was last empty. */
+  private ordered = true
+  /** Latest ts written since the flight was last empty; meaningful unless `calm`. */
+  private lastTs = 0
+  /** Nothing was sent since the flight was last empty. */
+  private calm = true
+  /** Whether a listed segment may have passed the threshold since the last look … */
+  private stirred = false
+  /** … and the latest TS that such a segment can have. */
+  private stirredTo = 0
+  /** Counts incoming datagrams, so that several ACKs of one datagram are judged alike. */
+  private epoch = 0
+  /** `base` when the datagram came. */
+  private epochBase = 0
+  /** Scratch: what is due in a flush, as distances from `base`. */
+  private due: Int32Array = NO_SLOTS
+  private dueCount = 0
+
+  get sndNxt(): number {
+    return this.next
+  }
+
+  /** Sets the next sn; only while nothing is in flight, as an upstream user does before the first flush. */
+  set sndNxt(sn: number) {
+    if (this.inFlight > 0 || sn === this.next) return
+    const meta = this.meta.slice()
+    for (let i = 0; i < this.queued; i++) {
+      const from = (seqAdd(this.next, i) & this.mask) * STRIDE
+      const to = (seqAdd(sn, i) & this.mask) * STRIDE
+      this.meta.set(meta.subarray(from, from + FRG + 1), to)
+    }
+    this.dropMarks(this.next)
+    this.base = this.fresh = this.firstFrom = this.next = sn
+  }
+
+  // ---- the queue -------------------------------------------------------------------------------------------
+
+  /** Queues one segment, copying `len` bytes of `from` (null: zeros). */
+  append(frg: number, from: Uint8Array | null, start: number, len: number): void {
+    const held = seqDiff(this.next, this.base) + this.queued
+    if (held > this.mask) this.growSlots(held + 1)
+    const offset = this.reserve(len)
+    this.copyIn(offset, from, start, len)
+    const word = (seqAdd(this.next, this.queued) & this.mask) * STRIDE
+    this.meta[word + OFFSET] = offset
+    this.meta[word + LEN] = len
+    this.meta[word + FRG] = frg
+    this.queued++
+    this.bytes += len
+  }
+
+  /** Payload bytes of the last queued segment, or -1 when nothing is queued. */
+  lastQueuedLen(): number {
+    if (this.queued === 0) return -1
+    return this.meta[(seqAdd(this.next, this.queued - 1) & this.mask) * STRIDE + LEN]!
+  }
+
+  /** Adds bytes to the last queued segment, which becomes a segment of a stream (frg 0). */
+  extend(from: Uint8Array | null, start: number, len: number): void {
+    const word = (seqAdd(this.next, this.queued - 1) & this.mask) * STRIDE
+    const old = this.meta[word + LEN]!
+    if (this.meta[word + OFFSET]! + old !== this.tail || !this.fitsAtTail(len)) {
+      // No room right behind it: move it to where it fits whole. reserve() may move the arena, so read after it.
+      const moved = this.reserve(old + len)
+      this.arena.copyWithin(moved, this.meta[word + OFFSET]!, this.meta[word + OFFSET]! + old)
+      this.meta[word + OFFSET] = moved
+      this.tail = moved + old
+    }
+    this.copyIn(this.tail, from, start, len)
+    this.tail += len
+    this.meta[word + LEN] = old + len
+    this.meta[word + FRG] = 0
+    this.bytes += len
+  }
+
+  /** Moves the first queued segment into flight under the next sn; it is sent by the flush that called. */
+  admit(rto: number, now: number): void {
+    const word = (this.next & this.mask) * STRIDE
+    const { meta } = this
+    meta[word + STATE] = UNSENT
+    meta[word + TS] = now
+    meta[word + FIRST_TS] = now
+    meta[word + RTO] = rto
+    meta[word + SKIPS] = 0
+    meta[word + XMIT] = 0
+    meta[word + RESEND_AT] = now
+    this.next = seqAdd(this.next, 1)
+    this.queued--
+    this.inFlight++
+  }
+
+  // ---- acknowledgements ------------------------------------------------------------------------------------
+
+  /** Whether `sn` is in flight. */
+  has(sn: number): boolean {
+    return this.inFlight > 0 && this.covers(sn) && this.meta[(sn & this.mask) * STRIDE + STATE] !== GONE
+  }
+
+  /** A datagram came: the ACKs in it are judged by what is in flight now. */
+  beginDatagram(): void {
+    this.epoch = (this.epoch + 1) | 0
+    this.epochBase = this.base
+  }
+
+  /**
+   * Whether `sn` was in flight when the datagram came, and `ts` lies between its first and its latest transmission:
+   * only who saw the segment can know such a ts. The una of the same datagram may have removed `sn` already.
+   */
+  sentAt(sn: number, ts: number): boolean {
+    if (seqDiff(sn, this.epochBase) < 0 || seqDiff(sn, this.fresh) >= 0) return false
+    const word = (sn & this.mask) * STRIDE
+    const { meta } = this
+    if (meta[word + STATE]! <= UNSENT && meta[word + ACKED_IN] !== this.epoch) return false
+    return seqDiff(ts, meta[word + FIRST_TS]!) >= 0 && seqDiff(ts, meta[word + TS]!) <= 0
+  }
+
+  /** Acknowledges one sn; false when it is not in flight. `acked` is told before the segment goes. */
+  ack(sn: number, acked: OnAcked | undefined): boolean {
+    if (!this.has(sn)) return false
+    this.remove(sn, acked)
+    if (sn === this.base) this.settle()
+    return true
+  }
+
+  /** Acknowledges every sn before `una`. */
+  ackUpTo(una: number, acked: OnAcked | undefined): void {
+    if (this.inFlight === 0 || seqDiff(una, this.base) <= 0) return
+    while (this.inFlight > 0 && seqDiff(una, this.base) > 0) {
+      if (this.meta[(this.base & this.mask) * STRIDE + STATE] !== GONE) this.remove(this.base, acked)
+      this.base = seqAdd(this.base, 1)
+    }
+    this.settle()
+  }
+
+  /**
+   * One datagram acknowledged `sn`, and by its `ts` a transmission of it: every earlier segment in flight that was
+   * last sent no later than `ts` was skipped once.
+   */
+  countSkips(sn: number, ts: number): void {
+    if (this.inFlight === 0 || seqDiff(sn, this.base) <= 0) return
+    this.passFirst()
+    if (seqDiff(this.firstFrom, sn) < 0 && seqDiff(this.firstFrom, this.fresh) < 0) {
+      const word = (sn & this.mask) * STRIDE
+      const oldest = this.meta[(this.firstFrom & this.mask) * STRIDE + TS]!
+      // An honest ts is one at which `sn` was sent. Any other splits the prefix, so the marks cannot express it.
+      if (!this.covers(sn) || seqDiff(ts, this.meta[word + FIRST_TS]!) < 0 || seqDiff(ts, oldest) < 0) {
+        this.listAll()
+      } else {
+        this.meta[(seqAdd(sn, -1) & this.mask) * STRIDE + MARKS]!++
+        this.marks++
+      }
+    }
+    for (let link = this.listHead; link !== 0; ) {
+      const word = (link - 1) * STRIDE
+      if (seqDiff(ts, this.meta[word + TS]!) >= 0) {
+        if (seqDiff(this.snOf(link - 1), sn) < 0) {
+          this.meta[word + SKIPS]!++
+          this.stir(ts)
+        }
+      } else if (this.ordered) break
+      link = this.meta[word + NEXT]!
+    }
+  }
+
+  // ---- a flush ---------------------------------------------------------------------------------------------
+
+  /**
+   * Collects what a flush at `now` has to resend: segments whose RTO is over, and segments skipped at least `resend`
+   * times (of those resent more than `fastLimit` times only the former; 0 = no limit). Visit them, in order of sn,
+   * with `dueSn`; then send the fresh ones, fresh .. sndNxt. Returns how many.
+   */
+  collectDue(now: number, resend: number, fastLimit: number): number {
+    this.dueCount = 0
+    const { deadlines } = this
+    while (deadlines.size > 0 && seqDiff(now, deadlines.firstAt()) >= 0) {
+      const slot = deadlines.first()
+      deadlines.delete(slot)
+      this.pushDue(this.snOf(slot))
+    }
+    this.collectSkipped(resend, fastLimit)
+    if (this.dueCount > 1) this.due.subarray(0, this.dueCount).sort()
+    return this.dueCount
+  }
+
+  /** The i-th segment collected. */
+  dueSn(i: number): number {
+    return seqAdd(this.base, this.due[i]!)
+  }
+
+  /** Whether a collected segment is due because its RTO is over (and not only because it was skipped). */
+  timedOut(sn: number): boolean {
+    return !this.deadlines.has(sn & this.mask)
+  }
+
+  /** Puts the collected segments from the i-th on back: they stay due for a later flush. */
+  putBack(i: number): void {
+    for (; i < this.dueCount; i++) {
+      const slot = this.dueSn(i) & this.mask
+      this.deadlines.set(slot, this.meta[slot * STRIDE + RESEND_AT]!)
+    }
+    this.stir(this.lastTs)
+  }
+
+  /** Notes a transmission of `sn` at `now`, due again at `resendAt` with `rto`. Keeps its skips unless `fast`. */
+  sent(sn: number, now: number, rto: number, resendAt: number, fast: boolean): void {
+    if (this.calm) this.calm = false
+    else if (this.ordered && seqDiff(now, this.lastTs) < 0) this.listAll()
+    this.lastTs = now
+    const slot = sn & this.mask
+    const word = slot * STRIDE
+    const { meta } = this
+    const state = meta[word + STATE]!
+    if (state === UNSENT) {
+      meta[word + FIRST_TS] = now
+      this.fresh = seqAdd(sn, 1)
+      if (this.ordered) meta[word + STATE] = FIRST
+      else this.link(slot)
+    } else {
+      if (state === FIRST) {
+        this.passFirst()
+        meta[word + SKIPS] = this.skipsOf(sn)
+      } else {
+        this.unlink(slot)
+      }
+      this.link(slot)
+      if (fast) meta[word + SKIPS] = 0
+      // A segment that timed out keeps its skips, so it may be past the threshold already.
+      else if (meta[word + SKIPS] !== 0) this.stir(now)
+    }
+    meta[word + TS] = now
+    meta[word + XMIT]!++
+    meta[word + RTO] = rto
+    meta[word + RESEND_AT] = resendAt
+    this.deadlines.set(slot, resendAt)
+  }
+
+  /** Looks at every listed segment again in the next flush: the threshold or the limit changed. */
+  reconsider(): void {
+    this.stir(this.lastTs)
+  }
+
+  /** Whether a segment in flight waits for its RTO. */
+  get hasDeadline(): boolean {
+    return this.deadlines.size > 0
+  }
+
+  /** The earliest RTO's end, u32 ms; only while hasDeadline. */
+  get deadline(): number {
+    return this.deadlines.firstAt()
+  }
+
+  // ---- one segment -----------------------------------------------------------------------------------------
+
+  lenOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + LEN]!
+  }
+  frgOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + FRG]!
+  }
+  tsOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + TS]! >>> 0
+  }
+  rtoOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + RTO]! >>> 0
+  }
+  xmitOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + XMIT]! >>> 0
+  }
+  resendAtOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + RESEND_AT]! >>> 0
+  }
+
+  /** How often `sn`, in flight, was skipped; upstream's fastack. Walks for segments sent once: for inspection. */
+  skipsOf(sn: number): number {
+    const word = (sn & this.mask) * STRIDE
+    if (this.meta[word + STATE] !== FIRST) return this.meta[word + SKIPS]! >>> 0
+    let count = this.marks
+    for (let at = this.firstFrom; count > 0 && at !== sn; at = seqAdd(at, 1)) {
+      count -= this.meta[(at & this.mask) * STRIDE + MARKS]!
+    }
+    return count
+  }
+
+  /** Copies a segment's payload to `into` at `at`. */
+  copyOut(sn: number, into: Uint8Array, at: number): void {
+    const word = (sn & this.mask) * STRIDE
+    const offset = this.meta[word + OFFSET]!
+    const len = this.meta[word + LEN]!
+    const { arena } = this
+    // Below this a plain loop beats the call and the view that `set` needs.
+    if (len <= 128) for (let i = 0; i < len; i++) into[at + i] = arena[offset + i]!
+    else into.set(arena.subarray(offset, offset + len), at)
+  }
+
+  /** Gives all memory back when nothing is held. */
+  trim(): void {
+    if (this.inFlight === 0 && this.queued === 0) this.drop()
+  }
+
+  /** Forgets everything. */
+  drop(): void {
+    free(this.arena)
+    this.arena = NO_BYTES
+    this.meta = NO_SLOTS
+    this.due = NO_SLOTS
+    this.mask = -1
+    this.head = this.tail = 0
+    this.deadlines.clear()
+    this.inFlight = this.queued = this.bytes = this.marks = 0
+    this.listHead = this.listTail = 0
+    this.base = this.fresh = this.firstFrom = this.next
+  }
+
+  // ---- inside ----------------------------------------------------------------------------------------------
+
+  /** The sn that a slot in flight holds. */
+  private snOf(slot: number): number {
+    return seqAdd(this.base, (slot - this.base) & this.mask)
+  }
+
+  private covers(sn: number): boolean {
+    return seqDiff(sn, this.base) >= 0 && seqDiff(sn, this.next) < 0
+  }
+
+  private remove(sn: number, acked: OnAcked | undefined): void {
+    const slot = sn & this.mask
+    const word = slot * STRIDE
+    const { meta } = this
+    const len = meta[word + LEN]!
+    this.ackedBytes += len
+    acked?.(sn, meta[word + TS]! >>> 0, len, meta[word + XMIT]! >>> 0)
+    if (meta[word + STATE] === LISTED) this.unlink(slot)
+    meta[word + STATE] = GONE
+    meta[word + ACKED_IN] = this.epoch
+    this.deadlines.delete(slot)
+    this.inFlight--
+    this.bytes -= len
+  }
+
+  /** Moves `base` over what is gone and frees what lies before it. */
+  private settle(): void {
+    if (this.inFlight === 0) this.base = this.next
+    else while (this.meta[(this.base & this.mask) * STRIDE + STATE] === GONE) this.base = seqAdd(this.base, 1)
+    if (seqDiff(this.fresh, this.base) < 0) this.fresh = this.base
+    if (seqDiff(this.firstFrom, this.base) < 0) this.dropMarks(this.base)
+    if (this.inFlight > 0 || this.queued > 0) {
+      this.head = this.meta[(this.base & this.mask) * STRIDE + OFFSET]!
+    } else {
+      this.head = this.tail = 0
+    }
+    if (this.inFlight === 0) this.ordered = this.calm = true
+  }
+
+  /** Forgets the marks before `sn`, which becomes firstFrom. */
+  private dropMarks(sn: number): void {
+    if (this.marks > 0) {
+      for (let at = this.firstFrom; at !== sn; at = seqAdd(at, 1)) this.passMark(at)
+    }
+    this.firstFrom = sn
+  }
+
+  private passMark(sn: number): void {
+    const word = (sn & this.mask) * STRIDE
+    this.marks -= this.meta[word + MARKS]!
+    this.meta[word + MARKS] = 0
+    this.firstFrom = seqAdd(sn, 1)
+  }
+
+  /** Moves firstFrom to the first segment that is in state FIRST, or to `fresh`. Amortised: it never goes back. */
+  private passFirst(): void {
+    while (
+      seqDiff(this.firstFrom, this.fresh) < 0 &&
+      this.meta[(this.firstFrom & this.mask) * STRIDE + STATE] !== FIRST
+    ) {
+      this.passMark(this.firstFrom)
+    }
+  }
+
+  /** The order by ts is gone: every segment carries its own count until the flight is empty. */
+  private listAll(): void {
+    this.passFirst()
+    let count = this.marks
+    for (let sn = this.firstFrom; seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+      const slot = sn & this.mask
+      if (this.meta[slot * STRIDE + STATE] === FIRST) {
+        this.meta[slot * STRIDE + SKIPS] = count
+        this.link(slot)
+      }
+      count -= this.meta[slot * STRIDE + MARKS]!
+    }
+    this.dropMarks(this.fresh)
+    this.ordered = false
+    this.stir(this.lastTs)
+  }
+
+  /** A listed segment last sent at `ts` may be past the threshold. */
+  private stir(ts: number): void {
+    if (!this.stirred || seqDiff(ts, this.stirredTo) > 0) this.stirredTo = ts
+    this.stirred = true
+  }
+
+  private collectSkipped(resend: number, fastLimit: number): void {
+    this.passFirst()
+    // Counts fall with sn among FIRST segments, so those past the threshold are a prefix.
+    let count = this.marks
+    for (let sn = this.firstFrom; count >= resend && seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+      const slot = sn & this.mask
+      if (this.meta[slot * STRIDE + STATE] === FIRST && this.deadlines.has(slot)) this.pushDue(sn)
+      count -= this.meta[slot * STRIDE + MARKS]!
+    }
+    if (!this.stirred) return
+    this.stirred = false
+    for (let link = this.listHead; link !== 0; ) {
+      const slot = link - 1
+      const word = slot * STRIDE
+      if (this.ordered && seqDiff(this.meta[word + TS]!, this.stirredTo) > 0) break
+      if (
+        this.meta[word + SKIPS]! >>> 0 >= resend &&
+        (fastLimit <= 0 || this.meta[word + XMIT]! <= fastLimit) &&
+        this.deadlines.has(slot)
+      ) {
+        this.pushDue(this.snOf(slot))
+      }
+      link = this.meta[word + NEXT]!
+    }
+  }
+
+  private pushDue(sn: number): void {
+    if (this.dueCount === this.due.length) {
+      const due = new Int32Array(Math.max(FIRST_CAPACITY, this.due.length * 2))
+      due.set(this.due)
+      this.due = due
+    }
+    this.due[this.dueCount++] = seqDiff(sn, this.base)
+  }
+
+  /** Puts a slot at the end of the list. */
+  private link(slot: number): void {
+    const word = slot * STRIDE
+    const { meta } = this
+    meta[word + STATE] = LISTED
+    meta[word + PREV] = this.listTail
+    meta[word + NEXT] = 0
+    if (this.listTail === 0) this.listHead = slot + 1
+    else meta[(this.listTail - 1) * STRIDE + NEXT] = slot + 1
+    this.listTail = slot + 1
+  }
+
+  private unlink(slot: number): void {
+    const { meta } = this
+    const prev = meta[slot * STRIDE + PREV]!
+    const next = meta[slot * STRIDE + NEXT]!
+    if (prev === 0) this.listHead = next
+    else meta[(prev - 1) * STRIDE + NEXT] = next
+    if (next === 0) this.listTail = prev
+    else meta[(next - 1) * STRIDE + PREV] = prev
+  }
+
+  private growSlots(needed: number): void {
+    let capacity = Math.max(FIRST_CAPACITY, this.mask + 1)
+    while (capacity < needed) capacity *= 2
+    const meta = new Int32Array(capacity * STRIDE)
+    const held = seqDiff(this.next, this.base) + this.queued
+    const moved = (link: number): number => (link === 0 ? 0 : (this.snOf(link - 1) & (capacity - 1)) + 1)
+    this.deadlines.clear()
+    this.deadlines.reserve(capacity)
+    for (let i = 0; i < held; i++) {
+      const sn = seqAdd(this.base, i)
+      const from = (sn & this.mask) * STRIDE
+      const slot = sn & (capacity - 1)
+      const to = slot * STRIDE
+      meta.set(this.meta.subarray(from, from + STRIDE), to)
+      const state = meta[to + STATE]!
+      if (state >= FIRST) this.deadlines.set(slot, meta[to + RESEND_AT]!)
+      if (state === LISTED) {
+        meta[to + PREV] = moved(meta[to + PREV]!)
+        meta[to + NEXT] = moved(meta[to + NEXT]!)
+      }
+    }
+    this.listHead = moved(this.listHead)
+    this.listTail = moved(this.listTail)
+    this.meta = meta
+    this.mask = capacity - 1
+  }
+
+  // ---- the byte ring ---------------------------------------------------------------------------------------
+
+  private fitsAtTail(len: number): boolean {
+    if (this.tail >= this.head) return this.arena.length - this.tail >= len
+    return this.head - this.tail > len
+  }
+
+  /** Takes `len` bytes in one piece behind the tail and returns where they start. */
+  private reserve(len: number): number {
+    if (!this.fitsAtTail(len)) {
+      // Strictly less than head: tail === head must keep meaning "empty".
+      if (this.tail >= this.head && this.head > len) this.tail = 0
+      else this.growArena(len)
+    }
+    const offset = this.tail
+    this.tail += len
+    return offset
+  }
+
+  private growArena(len: number): void {
+    let size = Math.max(FIRST_ARENA, this.arena.length)
+    while (size < this.bytes + len) size *= 2
+    // Half full at most after growing, or the gaps of odd sizes would make it grow at every turn.
+    if (size < (this.bytes + len) * 2) size *= 2
+    const arena = allocate(size)
+    const held = seqDiff(this.next, this.base) + this.queued
+    let at = 0
+    for (let i = 0; i < held; i++) {
+      const sn = seqAdd(this.base, i)
+      const word = (sn & this.mask) * STRIDE
+      const queued = i >= held - this.queued
+      if (!queued && this.meta[word + STATE] === GONE) continue
+      const offset = this.meta[word + OFFSET]!
+      const size = this.meta[word + LEN]!
+      arena.set(this.arena.subarray(offset, offset + size), at)
+      this.meta[word + OFFSET] = at
+      at += size
+    }
+    free(this.arena)
+    this.arena = arena
+    this.head = 0
+    this.tail = at
+  }
+
+  private copyIn(at: number, from: Uint8Array | null, start: number, len: number): void {
+    const { arena } = this
+    if (from === null) arena.fill(0, at, at + len)
+    else if (len <= 128) for (let i = 0; i < len; i++) arena[at + i] = from[start + i]!
+    else arena.set(start === 0 && len === from.length ? from : from.subarray(start, start + len), at)
+  }
+}

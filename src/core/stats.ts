@@ -1,0 +1,61 @@
+/**
+ * What an engine counts. Plain numbers, never reset.
+ * @module
+ */
+export class KcpCounters {
+  /** Datagrams handed to `output`, and their bytes. */
+  datagramsOut = 0
+  bytesOut = 0
+  /** Datagrams given to `input`, and their bytes. */
+  datagramsIn = 0
+  bytesIn = 0
+  /** PUSH transmissions, resends included. */
+  segmentsOut = 0
+  /** PUSHes stored: each one once. */
+  segmentsIn = 0
+  acksOut = 0
+  /** Resends because an RTO was over. */
+  timeoutResends = 0
+  /** Resends because later segments were acknowledged. */
+  fastResends = 0
+  /** PUSHes that were here already. */
+  duplicates = 0
+  /** PUSHes beyond the receive window, or too far behind it. */
+  outOfWindow = 0
+  /** PUSHes dropped, unacknowledged, because a byte limit was reached. */
+  overLimit = 0
+  /** Segments dropped because their una is beyond what was sent. */
+  forgedUna = 0
+  /** ACKs that name no transmission in flight: late, repeated or forged. */
+  staleAcks = 0
+  /** Datagrams refused, in whole or from some segment on. */
+  inputErrors = 0
+  /** Times that `output` threw. */
+  outputErrors = 0
+}
+
+/** A snapshot of an engine: the counters, and the state that they led to. Windows are in segments, times in ms. */
+export interface KcpStats extends Readonly<KcpCounters> {
+  readonly srtt: number
+  readonly rttvar: number
+  readonly rto: number
+  readonly cwnd: number
+  readonly ssthresh: number
+  readonly sndWnd: number
+  readonly rcvWnd: number
+  /** The peer's window as it told last. */
+  readonly rmtWnd: number
+  /** Segments queued, and in flight. */
+  readonly sndQueue: number
+  readonly sndBuf: number
+  /** Payload bytes of both. */
+  readonly sndBytes: number
+  /** Segments readable in order, and early. */
+  readonly rcvQueue: number
+  readonly rcvBuf: number
+  /** Payload bytes of both. */
+  readonly rcvBytes: number
+  readonly sndUna: number
+  readonly sndNxt: number
+  readonly rcvNxt: number
+}
