@@ -906,9 +906,12 @@ export class Kcp implements CongestionState {
   /** Sends what is written unless `bytes` more fit, and makes sure that they fit then. */
   private room(bytes: number): void {
     if (this.used + bytes > this.mtu) this.emit()
-    // A segment cut before the mtu was lowered goes alone, and longer than the mtu (upstream overruns its buffer).
+    // The shared buffer may be a smaller engine's. And a segment cut before the mtu was lowered goes alone, longer
+    // than the mtu (upstream overruns its buffer).
     if (this.scratch.length < this.used + bytes) {
-      this.scratch = new Uint8Array(Math.max(this.mtu, bytes))
+      const larger = new Uint8Array(Math.max(this.mtu, this.used + bytes))
+      larger.set(this.scratch.subarray(0, this.used))
+      this.scratch = larger
       this.view = NOTHING
     }
   }
