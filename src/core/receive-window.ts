@@ -79,7 +79,11 @@ export class ReceiveWindow {
     if (ahead < 0 || seqDiff(sn, seqAdd(this.rcvNxt, this.rcvWnd)) >= 0) return false
     if (this.queued + ahead > this.mask) this.grow(this.queued + ahead + 1)
     const slot = sn & this.mask
-    if (this.meta[slot * STRIDE + MARK] !== 0) return false
+    if (this.meta[slot * STRIDE + MARK] !== 0) {
+      // A repeat. The window may have grown since the last look, so what waits behind the queue may fit now.
+      this.advance()
+      return false
+    }
     let block = this.blocks[slot]!
     if (block.length < len) {
       free(block)
