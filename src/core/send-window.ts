@@ -248,14 +248,16 @@ export class SendWindow {
         this.marks++
       }
     }
+    // Half the number circle ahead of us, some of the list lies before `ts` and some behind, in no order.
+    const forged = seqDiff(ts, this.lastTs) > 0
     for (let link = this.listHead; link !== 0; ) {
       const word = (link - 1) * STRIDE
       if (seqDiff(ts, this.meta[word + TS]!) >= 0) {
         if (seqDiff(this.snOf(link - 1), sn) < 0) {
           this.meta[word + SKIPS]!++
-          this.stir(ts)
+          this.stir(forged ? this.lastTs : ts)
         }
-      } else if (this.ordered) break
+      } else if (this.ordered && !forged) break
       link = this.meta[word + NEXT]!
     }
   }
