@@ -122,7 +122,6 @@ export class Kcp implements CongestionState {
 
   private readonly hardening: KcpHardening
   private controller: CongestionControl | null = null
-  private settings: ResolvedKcpConfig
   private released = false
   private sentAny = false
   private flushing = false
@@ -155,17 +154,33 @@ export class Kcp implements CongestionState {
     }
     this.conv = conv
     this.output = output
-    this.settings = resolveConfig(config)
-    this.hardening = this.settings.hardening
+    const settings = resolveConfig(config)
+    this.hardening = settings.hardening
     this.rcv.strictFragments = this.hardening.strictFragments
-    this.configure(this.settings)
+    this.configure(settings)
   }
 
   // ---- reads -----------------------------------------------------------------------------------------------
 
-  /** The settings in force. */
+  /** The settings in force, whichever call made them. */
   get config(): ResolvedKcpConfig {
-    return this.settings
+    return Object.freeze({
+      // Upstream takes any number; from 2 on they mean the same.
+      nodelay: Math.min(this.nodelay, 2) as ResolvedKcpConfig['nodelay'],
+      interval: this.interval,
+      resend: this.fastResend,
+      nc: this.nocwnd,
+      mtu: this.mtu,
+      sndWnd: this.sndWnd,
+      rcvWnd: this.rcv.rcvWnd,
+      streamMode: this.stream,
+      minRto: this.rtt.minRto,
+      deadLink: this.deadLink,
+      fastLimit: this.fastLimit,
+      maxFragments: this.maxFragments,
+      probeInterval: this.probe.initial,
+      hardening: this.hardening,
+    })
   }
 
   get sndNxt(): number {
@@ -247,12 +262,7 @@ export class Kcp implements CongestionState {
    * `hardening` not at all.
    */
   applyConfig(config: KcpPresetName | KcpConfig): void {
-    const next = resolveConfig(
-      typeof config === 'string' ? config : this.settings,
-      typeof config === 'string' ? undefined : config,
-    )
-    this.settings = Object.freeze({ ...next, hardening: this.hardening })
-    this.configure(this.settings)
+    this.configure(typeof config === 'string' ? resolveConfig(config) : resolveConfig(this.config, config))
   }
 
   /** Sets the largest datagram, 50 .. 65507 bytes; throws ERR_KCP_MTU. Segments cut before keep their size. */
@@ -352,6 +362,7 @@ export class Kcp implements CongestionState {
    * than `maxFragments` segments.
    */
   sendRaw(data: Uint8Array | null, start: number, len: number): number {
+    this.requireAlive()
     const { snd, mss } = this
     let taken = 0
     if (this.stream) {
@@ -403,6 +414,7 @@ export class Kcp implements CongestionState {
 
   /** ikcp_recv: copies into `into` (null: nowhere) at most `max` bytes' worth of message; -1, -2 or -3 as upstream. */
   recvRaw(into: Uint8Array | null, max: number, peek: boolean): number {
+    this.requireAlive()
     if (this.rcv.queued === 0) return -1
     const size = this.rcv.peekSize()
     if (size < 0) return -2
@@ -576,6 +588,7 @@ export class Kcp implements CongestionState {
       if (this.scratch.length > 0) scratches.push(this.scratch)
       this.scratch = this.view = NOTHING
       this.used = 0
+      if (this.released) this.letGo()
     }
     const { fault } = this
     if (fault === null) return
@@ -595,13 +608,9 @@ export class Kcp implements CongestionState {
   /** Forgets everything and gives all memory back. Further calls throw ERR_KCP_RELEASED. */
   release(): void {
     if (this.released) return
-    this.controller?.release?.(this)
-    this.controller = null
-    this.snd.drop()
-    this.rcv.drop()
-    this.acks.clear()
-    this.acks.trim()
     this.released = true
+    // From inside `output`: the flush that runs still reads its segments, and lets go of them at its end.
+    if (!this.flushing) this.letGo()
   }
 
   [Symbol.dispose](): void {
@@ -653,10 +662,23 @@ export class Kcp implements CongestionState {
 
   /** At the door of every call that changes state. */
   private enter(): void {
-    if (this.released) throw new KcpError('ERR_KCP_RELEASED', `the engine of conv ${this.conv} was released`)
+    this.requireAlive()
     if (this.flushing) {
       throw new KcpError('ERR_KCP_REENTRANT', 'the engine was called from inside its own output callback')
     }
+  }
+
+  private requireAlive(): void {
+    if (this.released) throw new KcpError('ERR_KCP_RELEASED', `the engine of conv ${this.conv} was released`)
+  }
+
+  private letGo(): void {
+    this.controller?.release?.(this)
+    this.controller = null
+    this.snd.drop()
+    this.rcv.drop()
+    this.acks.clear()
+    this.acks.trim()
   }
 
   private tooLarge(size: number): KcpError {
@@ -918,8 +940,8 @@ export class Kcp implements CongestionState {
 
   private emit(): void {
     const size = this.used
-    if (size === 0) return
     this.used = 0
+    if (size === 0 || this.released) return
     if (this.view.length !== size) this.view = this.scratch.subarray(0, size)
     this.counters.datagramsOut++
     this.counters.bytesOut += size
