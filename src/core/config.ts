@@ -113,7 +113,7 @@ export type KcpConfig = {
   /** As `ResolvedKcpConfig.nodelay`; `true` is 1. */
   readonly nodelay?: boolean | 0 | 1 | 2 | undefined
   /** All switches at once, or single ones on top of "all off". */
-  readonly hardening?: boolean | Partial<KcpHardening> | undefined
+  readonly hardening?: boolean | { readonly [K in keyof KcpHardening]?: boolean | undefined } | undefined
 }
 
 export type KcpPresetName = 'default' | 'normal' | 'fast' | 'turbo'

@@ -1,0 +1,219 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { ReceiveWindow } from '../../src/core/receive-window.ts'
+import { seqAdd, seqDiff } from '../../src/core/seq.ts'
+import { Prng } from '../../src/sim/prng.ts'
+import { toBytes } from '../support/trace.ts'
+
+function store(window: ReceiveWindow, sn: number, text: string, frg = 0): boolean {
+  const bytes = toBytes(`<<${text}>>`)
+  return window.store(sn, frg, bytes, 2, text.length)
+}
+
+function read(window: ReceiveWindow, peek = false): string | undefined {
+  const size = window.peekSize()
+  if (size < 0) return undefined
+  const into = new Uint8Array(size)
+  equal(window.take(into, peek), size)
+  if (!peek) window.advance()
+  return String.fromCharCode(...into)
+}
+
+test('what is next in order is readable, what is early waits for the hole to be filled', () => {
+  const window = new ReceiveWindow()
+  ok(store(window, 1, 'b'))
+  ok(store(window, 3, 'd'))
+  deepEqual([window.rcvNxt, window.queued, window.early, read(window)], [0, 0, 2, undefined])
+  ok(store(window, 0, 'a'))
+  deepEqual([window.rcvNxt, window.queued, window.early], [2, 2, 1])
+  equal(read(window), 'a')
+  equal(read(window), 'b')
+  equal(read(window), undefined)
+  ok(store(window, 2, 'c'))
+  equal(read(window), 'c')
+  equal(read(window), 'd')
+})
+
+test('a segment that is here, was here, or lies outside the window is refused', () => {
+  const window = new ReceiveWindow()
+  ok(store(window, 0, 'a'))
+  ok(store(window, 5, 'f'))
+  for (const sn of [0, 5, 129, 0xffff_ffff, 2 ** 31]) equal(store(window, sn, 'x'), false, `${sn}`)
+  ok(store(window, 128, 'last place: one is queued'))
+  equal(window.bytes, 2 + 25)
+})
+
+test('the payload is copied', () => {
+  const window = new ReceiveWindow()
+  for (const size of [5, 500]) {
+    const bytes = new Uint8Array(size).fill(7)
+    window.store(window.rcvNxt, 0, bytes, 0, size)
+    bytes.fill(9)
+    const into = new Uint8Array(size)
+    window.take(into, false)
+    deepEqual(into, new Uint8Array(size).fill(7))
+  }
+})
+
+test('peeking keeps, and may be done again', () => {
+  const window = new ReceiveWindow()
+  store(window, 0, 'he', 1)
+  store(window, 1, 'llo', 0)
+  equal(read(window, true), 'hello')
+  equal(read(window, true), 'hello')
+  equal(read(window), 'hello')
+  equal(window.bytes, 0)
+})
+
+test('the slots advertised are those of the queue, not the early ones', () => {
+  const window = new ReceiveWindow()
+  store(window, 2, 'c')
+  equal(window.unused, 128)
+  store(window, 0, 'a')
+  equal(window.unused, 127)
+  window.rcvWnd = 1
+  equal(window.unused, 0)
+})
+
+test('a shared budget closes every window that uses it', () => {
+  const budget = { used: 0, limit: 100 }
+  const [a, b] = [new ReceiveWindow(), new ReceiveWindow()]
+  a.budget = budget
+  b.budget = budget
+  store(a, 0, 'x'.repeat(60))
+  store(b, 0, 'x'.repeat(40))
+  equal(budget.used, 100)
+  deepEqual([a.unused, b.unused], [0, 0])
+  ok(!a.hasRoom(1))
+  read(b)
+  equal(budget.used, 60)
+  deepEqual([a.unused, b.unused], [127, 128])
+  ok(b.hasRoom(40) && !b.hasRoom(41))
+  a.drop()
+  equal(budget.used, 0)
+})
+
+test('strict: fragments that fit and count down are fine, and so is a window of 128 for 128', () => {
+  const window = new ReceiveWindow()
+  window.strictFragments = true
+  for (let i = 0; i < 128; i++) ok(store(window, i, 'x', 127 - i))
+  equal(window.broken, false)
+  equal(read(window)?.length, 128)
+})
+
+test('strict: fragments are judged in order, not as they arrive', () => {
+  const window = new ReceiveWindow()
+  window.strictFragments = true
+  store(window, 2, 'c', 0)
+  store(window, 1, 'b', 1)
+  store(window, 3, 'evil', 200)
+  equal(window.broken, false)
+  store(window, 0, 'a', 2)
+  equal(window.broken, true, 'the one behind the message')
+  equal(read(window), 'abc')
+  equal(read(window), undefined)
+})
+
+test('trim gives the memory back only when nothing is held', () => {
+  const window = new ReceiveWindow()
+  store(window, 0, 'a')
+  window.trim()
+  equal(read(window), 'a')
+  ok(window.capacity > 0)
+  window.trim()
+  equal(window.capacity, 0)
+  store(window, 1, 'b')
+  equal(read(window), 'b')
+})
+
+test('random arrivals and reads deliver what a list-based twin delivers', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const prng = new Prng(seed)
+    const window = new ReceiveWindow()
+    const twin = new Twin()
+    window.rcvWnd = twin.rcvWnd = prng.int(1, 40)
+    window.rcvNxt = twin.rcvNxt = prng.chance(0.3) ? 0xffff_fff0 : prng.u32()
+    for (let step = 0; step < 800; step++) {
+      const where = `seed=${seed} step=${step}`
+      if (prng.chance(0.75)) {
+        const sn = seqAdd(twin.rcvNxt, prng.int(-5, prng.chance(0.1) ? 60 : 12))
+        const text = String.fromCharCode(33 + (sn % 90)).repeat(prng.int(0, prng.chance(0.1) ? 1500 : 20))
+        const frg = prng.chance(0.7) ? 0 : prng.int(0, 3)
+        equal(store(window, sn, text, frg), twin.store(sn, frg, text), where)
+      } else if (prng.chance(0.9)) {
+        equal(read(window), twin.read(), where)
+      } else {
+        window.rcvWnd = twin.rcvWnd = prng.int(1, 60)
+        window.advance()
+        twin.advance()
+      }
+      deepEqual(
+        [window.rcvNxt, window.queued, window.early, window.bytes, window.peekSize(), window.head],
+        [
+          twin.rcvNxt,
+          twin.queue.length,
+          twin.early.size,
+          twin.bytes,
+          twin.peekSize(),
+          seqAdd(twin.rcvNxt, -twin.queue.length),
+        ],
+        where,
+      )
+    }
+  }
+})
+
+interface Held {
+  readonly frg: number
+  readonly text: string
+}
+
+/** The same window, as plainly as it can be said: a list of what is in order, and a map of what is early. */
+class Twin {
+  rcvNxt = 0
+  rcvWnd = 128
+  queue: Held[] = []
+  readonly early: Map<number, Held> = new Map()
+
+  get bytes(): number {
+    return [...this.queue, ...this.early.values()].reduce((sum, { text }) => sum + text.length, 0)
+  }
+
+  store(sn: number, frg: number, text: string): boolean {
+    const ahead = seqDiff(sn, this.rcvNxt)
+    if (ahead < 0 || ahead >= this.rcvWnd || this.early.has(sn)) return false
+    this.early.set(sn, { frg, text })
+    this.advance()
+    return true
+  }
+
+  advance(): void {
+    for (;;) {
+      const next = this.early.get(this.rcvNxt)
+      if (next === undefined || this.queue.length >= this.rcvWnd) return
+      this.early.delete(this.rcvNxt)
+      this.queue.push(next)
+      this.rcvNxt = seqAdd(this.rcvNxt, 1)
+    }
+  }
+
+  /** Up to the first last fragment, or all there is; not before as many are here as the first one announces. */
+  message(): Held[] | undefined {
+    const [first] = this.queue
+    if (first === undefined || this.queue.length < first.frg + 1) return undefined
+    const end = this.queue.findIndex(({ frg }) => frg === 0)
+    return end < 0 ? this.queue : this.queue.slice(0, end + 1)
+  }
+
+  peekSize(): number {
+    return this.message()?.reduce((sum, { text }) => sum + text.length, 0) ?? -1
+  }
+
+  read(): string | undefined {
+    const message = this.message()
+    if (message === undefined) return undefined
+    this.queue = this.queue.slice(message.length)
+    this.advance()
+    return message.map(({ text }) => text).join('')
+  }
+}
