@@ -208,7 +208,8 @@ export class SendWindow {
     if (seqDiff(sn, this.epochBase) < 0 || seqDiff(sn, this.fresh) >= 0) return false
     const word = (sn & this.mask) * STRIDE
     const { meta } = this
-    if (meta[word + STATE]! <= UNSENT && meta[word + ACKED_IN] !== this.epoch) return false
+    if (meta[word + XMIT] === 0) return false
+    if (meta[word + STATE] === GONE && meta[word + ACKED_IN] !== this.epoch) return false
     return seqDiff(ts, meta[word + FIRST_TS]!) >= 0 && seqDiff(ts, meta[word + TS]!) <= 0
   }
 
@@ -240,8 +241,13 @@ export class SendWindow {
     if (seqDiff(this.firstFrom, sn) < 0 && seqDiff(this.firstFrom, this.fresh) < 0) {
       const word = (sn & this.mask) * STRIDE
       const oldest = this.meta[(this.firstFrom & this.mask) * STRIDE + TS]!
-      // An honest ts is one at which `sn` was sent. Any other splits the prefix, so the marks cannot express it.
-      if (!this.covers(sn) || seqDiff(ts, this.meta[word + FIRST_TS]!) < 0 || seqDiff(ts, oldest) < 0) {
+      // An honest ts is one at which `sn` was sent. Any other splits the prefix, so the marks cannot express it; nor can
+      // they for an `sn` that was not sent yet, as what is sent before it would find them already there.
+      if (
+        seqDiff(sn, this.fresh) >= 0 ||
+        seqDiff(ts, this.meta[word + FIRST_TS]!) < 0 ||
+        seqDiff(ts, oldest) < 0
+      ) {
         this.listAll()
       } else {
         this.meta[(seqAdd(sn, -1) & this.mask) * STRIDE + MARKS]!++
