@@ -159,8 +159,8 @@ function lossyTransfer(window: number, count: number, hardening: boolean): numbe
   const path: { readonly at: number; readonly to: Kcp; readonly datagram: Uint8Array }[] = []
   const ends: Kcp[] = []
   let now = 0
-  // One segment of 100 bytes a datagram.
-  const config = { ...BULK, resend: 2, mtu: 124, sndWnd: window, rcvWnd: window, hardening } as const
+  // One segment a datagram.
+  const config = { ...BULK, resend: 2, mtu: 50, sndWnd: window, rcvWnd: window, hardening } as const
   for (const other of [1, 0]) {
     ends.push(
       new Kcp(
@@ -173,8 +173,8 @@ function lossyTransfer(window: number, count: number, hardening: boolean): numbe
     )
   }
   const [a, b] = ends as [Kcp, Kcp]
-  const message = new Uint8Array(100)
-  const target = new Uint8Array(100)
+  const message = new Uint8Array(26)
+  const target = new Uint8Array(26)
   let sent = 0
   let got = 0
   const steps = countSteps(() => {

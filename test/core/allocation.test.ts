@@ -1,0 +1,146 @@
+/** A steady flow allocates nothing per segment, and an engine that let go holds nothing. */
+import { equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Kcp } from '../../src/core/kcp.ts'
+
+setFlagsFromString('--expose-gc')
+const gc: () => void = runInNewContext('gc')
+
+/** Segments in one round. */
+const BURST = 128
+/** Rounds before anything is measured: buffers grow to their size, code gets optimised. */
+const WARM_UP = 400
+const ROUNDS = 1600
+
+/**
+ * Two engines joined by their outputs; each round one sends a burst of messages, the other reads them, and both flush.
+ * Nothing here allocates but the engines.
+ */
+class Flow {
+  now = 1000
+  readonly a: Kcp
+  readonly b: Kcp
+  private readonly message: Uint8Array
+  private readonly target: Uint8Array = new Uint8Array(2000)
+  private lost = 0
+
+  constructor(size: number, loss: number, streamMode: boolean) {
+    this.message = new Uint8Array(size).fill(7)
+    const config = {
+      nodelay: 1,
+      interval: 10,
+      resend: 2,
+      nc: true,
+      sndWnd: 256,
+      rcvWnd: 256,
+      streamMode,
+      hardening: true,
+    } as const
+    this.a = new Kcp(
+      5,
+      (datagram) => {
+        if (loss > 0 && ++this.lost % loss === 0) return
+        this.b.tryInput(datagram, this.now)
+      },
+      config,
+    )
+    this.b = new Kcp(5, (datagram) => void this.a.tryInput(datagram, this.now), config)
+    this.a.update(this.now)
+    this.b.update(this.now)
+  }
+
+  run(rounds: number): void {
+    const { a, b, message } = this
+    for (let round = 0; round < rounds; round++) {
+      while (a.waitSnd() < BURST) a.send(message)
+      this.now += 10
+      a.flush(this.now)
+      b.flush(this.now)
+      this.drain()
+    }
+  }
+
+  drain(): void {
+    while (this.b.recvInto(this.target) !== undefined) {}
+  }
+}
+
+function held(): number {
+  // The memory of array buffers is given back in the background; a second collection waits for that.
+  gc()
+  gc()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+/** Bytes allocated while `run` did, garbage included: the sum of what the heap grew by between two looks. */
+function allocated(run: (rounds: number) => void, rounds: number): number {
+  let sum = 0
+  let before = heapNow()
+  for (let round = 0; round < rounds; round += 10) {
+    run(10)
+    const now = heapNow()
+    // Where it shrank the collector ran in between; what was allocated in those ten rounds is lost to us.
+    if (now > before) sum += now - before
+    before = now
+  }
+  return sum
+}
+
+function heapNow(): number {
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+/** Copying a payload of more than 128 bytes takes a view on it: into the window, out to the wire, in, and to the reader. */
+const VIEWS_OF_LARGE = 4 * 120
+
+for (const [what, size, loss, streamMode, garbage] of [
+  ['small messages', 20, 0, false, 16],
+  ['full segments', 1376, 0, false, 16 + VIEWS_OF_LARGE],
+  ['a stream of small writes', 120, 0, true, 16 + VIEWS_OF_LARGE],
+  ['small messages, every tenth datagram lost', 20, 10, false, 16],
+] as const) {
+  test(`steady state keeps nothing per segment, and makes hardly any garbage: ${what}`, () => {
+    const flow = new Flow(size, loss, streamMode)
+    flow.run(WARM_UP)
+    const { counters } = flow.a
+
+    let from = counters.segmentsOut
+    const before = held()
+    flow.run(ROUNDS)
+    const kept = (held() - before) / (counters.segmentsOut - from)
+    ok(counters.segmentsOut - from > 100_000)
+    ok(kept < 4, `${kept.toFixed(2)} bytes kept per segment`)
+
+    from = counters.segmentsOut
+    const made = allocated((rounds) => flow.run(rounds), ROUNDS) / (counters.segmentsOut - from)
+    ok(made < garbage, `${made.toFixed(2)} bytes allocated per segment`)
+  })
+}
+
+test('an engine that was trimmed when it fell idle holds little, and goes on', () => {
+  const COUNT = 400
+  const flows: Flow[] = []
+  const before = held()
+  for (let i = 0; i < COUNT / 2; i++) {
+    const flow = new Flow(1000, 0, false)
+    flow.run(2)
+    while (flow.a.waitSnd() > 0) {
+      flow.now += 10
+      flow.a.flush(flow.now)
+      flow.b.flush(flow.now)
+    }
+    flow.drain()
+    flow.a.trim()
+    flow.b.trim()
+    flows.push(flow)
+  }
+  // Each flow has two engines, and some 3 KB of buffers of its own.
+  const each = (held() - before) / COUNT
+  ok(each < 8_000, `${each.toFixed(0)} bytes per idle engine`)
+  for (const flow of flows) flow.run(1)
+  equal(flows[0]!.b.stats().rcvNxt, 3 * BURST)
+})
