@@ -282,8 +282,10 @@ export class Kcp implements CongestionState {
 
   /** Sets the windows, 1 .. 65535 segments; a receive window below 128 becomes 128, as upstream. */
   setWindow(sndWnd: number, rcvWnd: number): void {
-    this.sndWnd = requireInteger('sndWnd', sndWnd, 1, WND_MAX)
-    this.rcv.rcvWnd = Math.max(requireInteger('rcvWnd', rcvWnd, 1, WND_MAX), RCV_WND_MIN)
+    requireInteger('sndWnd', sndWnd, 1, WND_MAX)
+    requireInteger('rcvWnd', rcvWnd, 1, WND_MAX)
+    this.sndWnd = sndWnd
+    this.rcv.rcvWnd = Math.max(rcvWnd, RCV_WND_MIN)
   }
 
   /** The classic four: see KcpConfig's fields of these names. */
