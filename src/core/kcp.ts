@@ -110,10 +110,17 @@ export class Kcp implements CongestionState {
   maxFragments = 127
   /** One segment was sent `deadLink` times. Stays set; retransmission goes on, as upstream. */
   dead = false
+  /** ts of the latest PUSH that was stored: the peer's clock, as it wrote it. */
+  heardTs = 0
+  /** ts of the latest PUSH that was sent, and whether there was one. */
+  sentTs = 0
+  sentPush = false
   /** RTO expirations so far; upstream's kcp->xmit. */
   timeouts = 0
   /** Bytes that may still be sent, headers included; ACKs and window probes go out regardless and count. */
   allowance: number = Number.POSITIVE_INFINITY
+  /** Bytes that whoever carries the datagrams adds to each; counted against `allowance`. */
+  overhead = 0
   /** The peer proved that it receives at its address: it echoed a ts that only went there. */
   proven = false
   /** Which KCP_LOG lines are built. */
@@ -772,8 +779,10 @@ export class Kcp implements CongestionState {
     if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
     else this.acks.push(sn, ts)
     if (ahead < 0) return
-    if (rcv.store(sn, frg, data, at, len)) counters.segmentsIn++
-    else counters.duplicates++
+    if (rcv.store(sn, frg, data, at, len)) {
+      counters.segmentsIn++
+      this.heardTs = ts
+    } else counters.duplicates++
   }
 
   // ---- inside: flush ---------------------------------------------------------------------------------------
@@ -918,6 +927,8 @@ export class Kcp implements CongestionState {
     snd.copyOut(sn, this.scratch, this.used + KCP_OVERHEAD)
     this.used += KCP_OVERHEAD + len
     counters.segmentsOut++
+    this.sentTs = this.now
+    this.sentPush = true
     if (xmit >= this.deadLink) this.dead = true
   }
 
@@ -948,7 +959,7 @@ export class Kcp implements CongestionState {
     if (this.view.length !== size) this.view = this.scratch.subarray(0, size)
     this.counters.datagramsOut++
     this.counters.bytesOut += size
-    this.allowance -= size
+    this.allowance -= size + this.overhead
     if (this.logMask & KCP_LOG.OUTPUT) this.log(KCP_LOG.OUTPUT, `[RO] ${size} bytes`)
     if (this.output === null) return
     try {

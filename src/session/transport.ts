@@ -68,3 +68,29 @@ export interface Clock {
   /** Calls `run` after the datagrams that are already waiting were handed up: the end of this turn. */
   soon(run: () => void): void
 }
+
+/** Several codecs as one: the first is applied first when sending, and undone last. */
+export function composeCodecs<Peer>(...codecs: readonly PacketCodec<Peer>[]): PacketCodec<Peer> {
+  const through = (
+    datagram: Uint8Array,
+    steps: readonly ((one: Uint8Array) => Uint8Array | readonly Uint8Array[] | null)[],
+  ): readonly Uint8Array[] | null => {
+    let current: readonly Uint8Array[] = [datagram]
+    for (const step of steps) {
+      current = current.flatMap((one) => step(one) ?? [])
+      if (current.length === 0) return null
+    }
+    return current
+  }
+  return {
+    overhead: codecs.reduce((sum, codec) => sum + codec.overhead, 0),
+    encode: (datagram, peer) =>
+      through(
+        datagram,
+        codecs.map((codec) => (one) => codec.encode(one, peer)),
+      ),
+    decode: (datagram, peer) =>
+      through(datagram, codecs.map((codec) => (one: Uint8Array) => codec.decode(one, peer)).reverse()),
+    fork: () => composeCodecs(...codecs.map((codec) => codec.fork?.() ?? codec)),
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Addresses as people write them.
+ * @module
+ */
+import { isIP } from 'node:net'
+import { configError, requireInteger } from '../core/config.ts'
+
+/** `'host:port'`, `'[v6]:port'`, or the two apart. */
+export type Address = string | { readonly host?: string; readonly port: number }
+
+export interface HostPort {
+  readonly host: string | undefined
+  readonly port: number
+}
+
+/** Host and port of an address. Throws ERR_KCP_CONFIG. `':port'` leaves the host open. */
+export function parseAddress(address: Address): HostPort {
+  if (typeof address === 'object' && address !== null) {
+    return { host: address.host, port: requirePort(address.port) }
+  }
+  const form = "'host:port', '[v6]:port' or { host, port }"
+  if (typeof address !== 'string') throw configError('address', address, form)
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d+)$/.exec(address)
+  if (match === null) throw configError('address', address, form)
+  return { host: match[1] ?? (match[2] || undefined), port: requirePort(Number(match[3])) }
+}
+
+/** Throws ERR_KCP_CONFIG unless `port` is a port; 0 lets the system choose when binding. */
+export function requirePort(port: unknown): number {
+  return requireInteger('port', port, 0, 65_535)
+}
+
+/** IPv4 or IPv6 for a literal, undefined for a name. Knows zones (`fe80::1%eth0`). */
+export function familyOf(host: string): 4 | 6 | undefined {
+  const family = isIP(host.split('%')[0]!)
+  return family === 4 || family === 6 ? family : undefined
+}

@@ -1,0 +1,18 @@
+/**
+ * The Node shell: sockets, clocks and streams around sessions.
+ * @module
+ */
+export type { Address } from './address.ts'
+export { nodeClock } from './clock.ts'
+export { connect, type KcpConnectOptions, type KcpStreamOptions } from './connect.ts'
+export {
+  createServer,
+  KcpListener,
+  type KcpListenerEvents,
+  type KcpListenerOptions,
+  type KcpListenerStats,
+  type KcpListenOptions,
+  listen,
+} from './kcp-listener.ts'
+export { KcpReadHalf, KcpStream, type KcpStreamEvents, KcpWriteHalf } from './kcp-stream.ts'
+export { type UdpOptions, UdpTransport } from './udp-transport.ts'

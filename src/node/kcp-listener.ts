@@ -1,0 +1,398 @@
+/**
+ * KcpListener: one transport, many peers. Streams are taken by `accept()`, by iteration, or by a 'connection'
+ * listener.
+ * @module
+ */
+import type { Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
+import { EventEmitter } from 'node:events'
+import { requireInteger } from '../core/config.ts'
+import { KcpError } from '../core/errors.ts'
+import {
+  Acceptor,
+  type AcceptorLimits,
+  type DropCounters,
+  LIMIT_FIELDS,
+  resolveLimits,
+} from '../session/acceptor.ts'
+import {
+  type KcpSessionConfig,
+  pickSessionConfig,
+  type ResolvedSessionConfig,
+  refuseUnknown,
+  resolveSessionConfig,
+} from '../session/config.ts'
+import type { KcpSession } from '../session/session.ts'
+import type { DatagramTransport, PeerAddress } from '../session/transport.ts'
+import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
+import { nodeClock, schedulerOf } from './clock.ts'
+import { type KcpStreamOptions, randomU32, STREAM_FIELDS } from './connect.ts'
+import { KcpStream } from './kcp-stream.ts'
+import { UdpTransport } from './udp-transport.ts'
+
+export type KcpListenerOptions = KcpSessionConfig &
+  KcpStreamOptions &
+  Partial<AcceptorLimits> & {
+    /** Streams that wait to be accepted before new peers are refused. Default 511, as node:net. */
+    readonly backlog?: number
+  }
+
+export interface KcpListenOptions {
+  /** 0 or absent: the system chooses. */
+  readonly port?: number
+  /** Absent: all addresses, IPv6 and IPv4 where the system has both. */
+  readonly host?: string
+  readonly ipv6Only?: boolean
+  readonly reuseAddr?: boolean
+  /** SO_REUSEPORT, Node 22.12 and later. */
+  readonly reusePort?: boolean
+  /** A socket of yours, bound; not closed with the listener unless `ownsTransport`. */
+  readonly socket?: Socket
+  /** A transport of yours; not closed with the listener unless `ownsTransport`. */
+  readonly transport?: DatagramTransport
+  readonly ownsTransport?: boolean
+  /** Cancels a listen that has not finished. */
+  readonly signal?: AbortSignal
+}
+
+const LISTEN_FIELDS = [
+  'port',
+  'host',
+  'ipv6Only',
+  'reuseAddr',
+  'reusePort',
+  'socket',
+  'transport',
+  'ownsTransport',
+  'signal',
+]
+
+export interface KcpListenerEvents {
+  listening: []
+  connection: [stream: KcpStream]
+  close: []
+  error: [error: Error]
+}
+
+export interface KcpListenerStats {
+  /** Streams alive; of these, peers whose address is not proven yet. */
+  readonly sessions: number
+  readonly pending: number
+  /** Streams that wait to be accepted. */
+  readonly backlog: number
+  /** Sessions opened so far. */
+  readonly accepted: number
+  readonly datagramsIn: number
+  readonly datagramsOut: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Datagrams of strangers that were dropped, by reason. */
+  readonly drops: Readonly<DropCounters>
+  /** Payload bytes kept for readers. */
+  readonly memoryUsed: number
+  /** Ended conversations that are remembered. */
+  readonly tombstones: number
+  /** Errors that the transport reported; one peer's trouble never stops a listener. */
+  readonly transportErrors: number
+}
+
+interface AcceptWaiter {
+  readonly resolve: (stream: KcpStream | null) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Default of `backlog`: node:net's. */
+const BACKLOG = 511
+
+export class KcpListener
+  extends EventEmitter<KcpListenerEvents>
+  implements AsyncDisposable, AsyncIterable<KcpStream>
+{
+  readonly config: ResolvedSessionConfig
+  readonly #options: KcpListenerOptions
+  readonly #limits: AcceptorLimits
+  readonly #backlogLimit: number
+  readonly #streams: Set<KcpStream> = new Set()
+  readonly #backlog: KcpStream[] = []
+  readonly #waiters: AcceptWaiter[] = []
+  #acceptor: Acceptor<PeerAddress> | undefined
+  #transport: DatagramTransport | undefined
+  #owned = false
+  #closing: Promise<void> | undefined
+  #allClosed: (() => void) | undefined
+  #transportErrors = 0
+
+  /** @param options of the sessions and the limits. Throws ERR_KCP_CONFIG. */
+  constructor(options: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
+    super()
+    refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog'])
+    this.config = resolveSessionConfig(pickSessionConfig(options))
+    this.#limits = resolveLimits(options)
+    this.#backlogLimit =
+      options.backlog === undefined
+        ? BACKLOG
+        : requireInteger('backlog', options.backlog, 1, Number.MAX_SAFE_INTEGER)
+    this.#options = options
+    if (onConnection !== undefined) this.on('connection', onConnection)
+  }
+
+  /** A listener bound to `address`: `'host:port'`, `':port'`, `'[v6]:port'`. */
+  static override async bind(
+    address: Address,
+    options: KcpListenerOptions & Omit<KcpListenOptions, 'host' | 'port'> = {},
+  ): Promise<KcpListener> {
+    const { host, port } = parseAddress(address)
+    return listen({ ...options, port, ...(host === undefined ? {} : { host }) })
+  }
+
+  /** Binds. Rejects with ERR_KCP_IO (`cause`: the system's error, such as EADDRINUSE). */
+  listen(options: KcpListenOptions): Promise<this>
+  listen(port?: number, host?: string): Promise<this>
+  async listen(first: KcpListenOptions | number = {}, host?: string): Promise<this> {
+    const options: KcpListenOptions =
+      typeof first === 'number' ? { port: first, ...(host === undefined ? {} : { host }) } : first
+    if (this.#transport !== undefined || this.#closing !== undefined) {
+      throw new KcpError('ERR_KCP_CLOSED', 'a listener listens once')
+    }
+    options.signal?.throwIfAborted()
+    const { transport, owned } = await this.#open(options)
+    this.#transport = transport
+    this.#owned = owned
+    const scheduler = schedulerOf(this.#options.clock ?? nodeClock)
+    const acceptor = new Acceptor<PeerAddress>({
+      transport,
+      config: this.config,
+      limits: this.#limits,
+      codec: this.#options.codec,
+      scheduler,
+      random: randomU32,
+      hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
+      onSession: (session, peer) => this.#onSession(session, peer),
+    })
+    this.#acceptor = acceptor
+    const heard = (session: KcpSession): void => {
+      scheduler.touch(session)
+      session.onChange?.()
+    }
+    await transport.start({
+      onDatagram: (datagram, peer) => acceptor.receive(datagram, peer, scheduler.clock.now(), heard),
+      onError: () => {
+        this.#transportErrors++
+      },
+      onClose: () => void this.close(),
+    })
+    this.emit('listening')
+    return this
+  }
+
+  get listening(): boolean {
+    return this.#transport !== undefined && this.#closing === undefined
+  }
+  /** Streams alive. */
+  get connections(): ReadonlySet<KcpStream> {
+    return this.#streams
+  }
+  /** Where it listens; null before and after. */
+  address(): PeerAddress | null {
+    return this.#transport?.localAddress?.() ?? null
+  }
+  /** The same, by the crate's name. */
+  get localAddress(): PeerAddress | null {
+    return this.address()
+  }
+
+  /** The next stream; null once the listener has closed. Not for use beside a 'connection' listener. */
+  accept(options: { readonly signal?: AbortSignal } = {}): Promise<KcpStream | null> {
+    const { signal } = options
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      const stream = this.#backlog.shift()
+      if (stream !== undefined || this.#closing !== undefined) {
+        resolve(stream ?? null)
+        return
+      }
+      const waiter: AcceptWaiter = {
+        resolve: (stream) => {
+          signal?.removeEventListener('abort', onAbort)
+          resolve(stream)
+        },
+        reject,
+      }
+      const onAbort = (): void => {
+        const at = this.#waiters.indexOf(waiter)
+        if (at >= 0) this.#waiters.splice(at, 1)
+        reject(signal?.reason as Error)
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#waiters.push(waiter)
+    })
+  }
+
+  /** Streams as they come, until the listener closes. Start their work without awaiting it, or it runs one by one. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<KcpStream, void> {
+    for (let stream = await this.accept(); stream !== null; stream = await this.accept()) yield stream
+  }
+
+  /** Takes no new peers; resolves when every stream has closed and the transport is let go, as net.Server. */
+  close(): Promise<void> {
+    this.#closing ??= this.#shut()
+    return this.#closing
+  }
+
+  /** Destroys every stream. */
+  closeAllConnections(): void {
+    for (const stream of [...this.#streams]) stream.destroy()
+  }
+
+  /** Closes gracefully: every stream, then the listener. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.close()
+    await Promise.all([...this.#streams].map((stream) => stream.close()))
+    await closed
+  }
+
+  stats(): KcpListenerStats {
+    const acceptor = this.#acceptor
+    return {
+      sessions: acceptor?.sessions ?? 0,
+      pending: acceptor?.pendingSessions ?? 0,
+      backlog: this.#backlog.length,
+      accepted: acceptor?.accepted ?? 0,
+      datagramsIn: acceptor?.datagramsIn ?? 0,
+      datagramsOut: acceptor?.datagramsOut ?? 0,
+      bytesIn: acceptor?.bytesIn ?? 0,
+      bytesOut: acceptor?.bytesOut ?? 0,
+      drops: { ...(acceptor?.drops ?? ({} as DropCounters)) },
+      memoryUsed: acceptor?.memoryUsed ?? 0,
+      tombstones: acceptor?.tombstones ?? 0,
+      transportErrors: this.#transportErrors,
+    }
+  }
+
+  ref(): this {
+    this.#transport?.ref?.()
+    return this
+  }
+  unref(): this {
+    this.#transport?.unref?.()
+    return this
+  }
+
+  // ---- inside ----------------------------------------------------------------------------------------------
+
+  async #open(options: KcpListenOptions): Promise<{ transport: DatagramTransport; owned: boolean }> {
+    if (options.transport !== undefined) {
+      return { transport: options.transport, owned: options.ownsTransport ?? false }
+    }
+    if (options.socket !== undefined) {
+      const ownsSocket = options.ownsTransport ?? false
+      return { transport: new UdpTransport(options.socket, { ownsSocket }), owned: true }
+    }
+    const { host, ipv6Only, reuseAddr, reusePort, signal } = options
+    const common = {
+      port: requirePort(options.port ?? 0),
+      bufferSize: this.config.socketBufferSize,
+      ...(ipv6Only === undefined ? {} : { ipv6Only }),
+      ...(reuseAddr === undefined ? {} : { reuseAddr }),
+      ...(reusePort === undefined ? {} : { reusePort }),
+      ...(signal === undefined ? {} : { signal }),
+    }
+    if (host !== undefined) {
+      const address = familyOf(host) === undefined ? await addressOf(host) : host
+      return { transport: await UdpTransport.bind({ ...common, address }), owned: true }
+    }
+    try {
+      return { transport: await UdpTransport.bind({ ...common, address: '::' }), owned: true }
+    } catch (error) {
+      // A system without IPv6.
+      const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
+      if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
+      return { transport: await UdpTransport.bind({ ...common, address: '0.0.0.0' }), owned: true }
+    }
+  }
+
+  #onSession(session: KcpSession, peer: PeerAddress): void {
+    const {
+      clock = nodeClock,
+      allowHalfOpen = false,
+      readableHighWaterMark,
+      writableHighWaterMark,
+    } = this.#options
+    const transport = this.#transport!
+    const stream = new KcpStream({
+      session,
+      scheduler: schedulerOf(clock),
+      peer,
+      localAddress: () => transport.localAddress?.(),
+      allowHalfOpen,
+      readableHighWaterMark,
+      writableHighWaterMark,
+      // The socket is the listener's.
+      ref: () => undefined,
+      unref: () => undefined,
+      released: () => this.#forget(stream),
+    })
+    this.#streams.add(stream)
+    if (this.listenerCount('connection') > 0) {
+      this.emit('connection', stream)
+      return
+    }
+    const waiter = this.#waiters.shift()
+    if (waiter === undefined) this.#backlog.push(stream)
+    else waiter.resolve(stream)
+  }
+
+  #forget(stream: KcpStream): void {
+    this.#streams.delete(stream)
+    const at = this.#backlog.indexOf(stream)
+    if (at >= 0) this.#backlog.splice(at, 1)
+    if (this.#streams.size === 0) this.#allClosed?.()
+  }
+
+  async #shut(): Promise<void> {
+    if (this.#acceptor !== undefined) this.#acceptor.accepting = false
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(null)
+    // Nobody will take these any more.
+    for (const stream of this.#backlog.splice(0)) stream.destroy()
+    if (this.#streams.size > 0) await new Promise<void>((resolve) => (this.#allClosed = resolve))
+    if (this.#owned) await this.#transport?.close()
+    this.emit('close')
+  }
+}
+
+async function addressOf(host: string): Promise<string> {
+  try {
+    return (await lookup(host)).address
+  } catch (cause) {
+    throw new KcpError('ERR_KCP_CONNECT', `cannot resolve ${host}`, { cause })
+  }
+}
+
+/** A bound listener: the crate's KcpListener::bind, and net's listen as a promise. */
+export async function listen(
+  options: KcpListenerOptions & KcpListenOptions,
+  onConnection?: (stream: KcpStream) => void,
+): Promise<KcpListener> {
+  const forListen: Record<string, unknown> = {}
+  const forListener: Record<string, unknown> = {}
+  for (const [field, value] of Object.entries(options)) {
+    if (LISTEN_FIELDS.includes(field)) forListen[field] = value
+    else forListener[field] = value
+  }
+  return new KcpListener(forListener as KcpListenerOptions, onConnection).listen(
+    forListen as KcpListenOptions,
+  )
+}
+
+/** A listener that is not bound yet, in the manner of net.createServer. */
+export function createServer(onConnection?: (stream: KcpStream) => void): KcpListener
+export function createServer(
+  options?: KcpListenerOptions,
+  onConnection?: (stream: KcpStream) => void,
+): KcpListener
+export function createServer(
+  first: KcpListenerOptions | ((stream: KcpStream) => void) = {},
+  second?: (stream: KcpStream) => void,
+): KcpListener {
+  return typeof first === 'function' ? new KcpListener({}, first) : new KcpListener(first, second)
+}

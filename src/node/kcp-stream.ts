@@ -1,0 +1,708 @@
+/**
+ * KcpStream: a session as a Node Duplex, and as promises. In message mode one write is one message and one chunk
+ * read is one message; in stream mode bytes flow.
+ *
+ * The one conversation between the two sides is `#drive`, called after every touch of the session: hand up what became
+ * readable, resume what became writable, finish what is over.
+ * @module
+ */
+import { Duplex, Readable, Writable } from 'node:stream'
+import type { ReadableStream, WritableStream } from 'node:stream/web'
+import type { ResolvedKcpConfig } from '../core/config.ts'
+import { KcpError } from '../core/errors.ts'
+import type { Kcp } from '../core/kcp.ts'
+import type { Scheduler } from '../session/scheduler.ts'
+import type { CloseReason, KcpSession, SessionStats } from '../session/session.ts'
+import type { PeerAddress } from '../session/transport.ts'
+import type { Address } from './address.ts'
+import type { KcpConnectOptions } from './connect.ts'
+
+/** What a stream needs from whoever made its session. */
+export interface StreamBase {
+  readonly session: KcpSession
+  readonly scheduler: Scheduler
+  readonly peer: PeerAddress
+  readonly localAddress: () => PeerAddress | undefined
+  readonly allowHalfOpen: boolean
+  readonly readableHighWaterMark: number | undefined
+  readonly writableHighWaterMark: number | undefined
+  readonly ref: () => void
+  readonly unref: () => void
+  /** The session is over and nobody uses the way to its peer any more. */
+  readonly released: () => void
+}
+
+export interface KcpStreamEvents {
+  close: [reason: CloseReason]
+  data: [chunk: Buffer]
+  drain: []
+  end: []
+  error: [error: Error]
+  finish: []
+  readable: []
+}
+
+/** Most of one chunk that enters the send queue at once in stream mode, so that its limits hold for any size. */
+const PIECE = 64 * 1024
+/** Messages that are taken from the engine ahead of the reader, per recvBufferSize of 64 KiB: Node's default of 16. */
+const BYTES_PER_MESSAGE = 4096
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void
+  readonly reject: (error: Error) => void
+}
+
+interface ReadWaiter extends Waiter<Buffer | number | null> {
+  readonly target: Uint8Array | undefined
+}
+
+export class KcpStream extends Duplex implements AsyncDisposable {
+  readonly #base: StreamBase
+  readonly #session: KcpSession
+  /** The readable side wants more (`_read` was called and no push refused since). */
+  #wanted = false
+  #eof = false
+  /** Rest of a chunk that recvInto took only a part of (stream mode). */
+  #rest: Buffer | undefined
+  readonly #readers: ReadWaiter[] = []
+  /** A write that waits for room in the send queue. */
+  #blocked: (() => void) | undefined
+  #writeFailed: ((error: Error) => void) | undefined
+  #finalDone: ((error?: Error | null) => void) | undefined
+  readonly #drainWaiters: Waiter<void>[] = []
+  #closing = false
+  #destroyed: ((error?: Error | null) => void) | undefined
+  #driving = false
+  #again = false
+  #released = false
+
+  /** Use `connect`, `KcpStream.connect` or a listener. */
+  constructor(base: StreamBase) {
+    const { session } = base
+    const message = !session.kcp.stream
+    const { recvBufferSize } = session.config
+    super({
+      allowHalfOpen: base.allowHalfOpen,
+      // 'close' carries a reason, so it is emitted here, as net.Socket does.
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: true,
+      readableObjectMode: message,
+      readableHighWaterMark:
+        base.readableHighWaterMark ??
+        (message ? Math.max(1, Math.ceil(recvBufferSize / BYTES_PER_MESSAGE)) : recvBufferSize),
+      ...(base.writableHighWaterMark === undefined
+        ? {}
+        : { writableHighWaterMark: base.writableHighWaterMark }),
+    })
+    this.#base = base
+    this.#session = session
+    session.onChange = () => this.#drive()
+    // What ends a session also rejects its promises and is the reason of its 'close': one peer's trouble must not
+    // end a process that did not listen for 'error' too.
+    this.on('error', () => undefined)
+  }
+
+  // ---- how to get one --------------------------------------------------------------------------------------
+
+  /** A stream to `address`; resolves once the local socket is ready (see `waitForPeer`). The conv is random. */
+  static async connect(address: Address, options: Partial<KcpConnectOptions> = {}): Promise<KcpStream> {
+    const { connect, parseConnectAddress } = await import('./connect.ts')
+    return connect({ ...options, ...parseConnectAddress(address) })
+  }
+
+  /** As `connect`, with a conv that both sides agreed on, 1 .. 4294967295. */
+  static async connectWithConv(
+    address: Address,
+    conv: number,
+    options: Partial<KcpConnectOptions> = {},
+  ): Promise<KcpStream> {
+    return KcpStream.connect(address, { ...options, conv })
+  }
+
+  /** As `connect`, over anything that moves datagrams. */
+  static async connectWithTransport(
+    address: Address,
+    options: Partial<KcpConnectOptions>,
+    transport: NonNullable<KcpConnectOptions['transport']>,
+    conv?: number,
+  ): Promise<KcpStream> {
+    return KcpStream.connect(address, { ...options, transport, ...(conv === undefined ? {} : { conv }) })
+  }
+
+  // ---- what it is ------------------------------------------------------------------------------------------
+
+  /** Conversation id. */
+  get conv(): number {
+    return this.#session.conv
+  }
+  get remoteAddress(): string {
+    return this.#base.peer.address
+  }
+  get remotePort(): number {
+    return this.#base.peer.port
+  }
+  get remoteFamily(): 'IPv4' | 'IPv6' {
+    return this.#base.peer.family ?? 'IPv4'
+  }
+  get localAddress(): string | undefined {
+    return this.address()?.address
+  }
+  get localPort(): number | undefined {
+    return this.address()?.port
+  }
+  /** The local address. */
+  address(): PeerAddress | undefined {
+    return this.#base.localAddress()
+  }
+  get mode(): 'message' | 'stream' {
+    return this.#session.kcp.stream ? 'stream' : 'message'
+  }
+  /** The engine's settings. */
+  get config(): ResolvedKcpConfig {
+    return this.#session.kcp.config
+  }
+  /** The engine itself, for experts and tests. */
+  get kcp(): Kcp {
+    return this.#session.kcp
+  }
+  /** Why it is over; undefined while it is not. */
+  get closeReason(): CloseReason | undefined {
+    return this.#session.closeReason
+  }
+  get bytesRead(): number {
+    return this.#session.bytesRead
+  }
+  get bytesWritten(): number {
+    return this.#session.bytesWritten
+  }
+  get readyState(): 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.destroyed || this.#session.closed) return 'closed'
+    if (this.readableEnded || this.#eof) return this.writableEnded ? 'closed' : 'writeOnly'
+    return this.writableEnded ? 'readOnly' : 'open'
+  }
+  /** Most bytes of one message; see KcpSession. */
+  get maxMessageSize(): number {
+    return this.#session.maxMessageSize
+  }
+  stats(): SessionStats & { readonly bytesRead: number; readonly bytesWritten: number } {
+    const { bytesRead, bytesWritten } = this
+    return { ...this.#session.stats(this.#now()), bytesRead, bytesWritten }
+  }
+  /** Lets the socket keep the process alive (the default), or not. For a listener's streams this is the listener's. */
+  ref(): this {
+    this.#base.ref()
+    return this
+  }
+  unref(): this {
+    this.#base.unref()
+    return this
+  }
+
+  // ---- messages as promises --------------------------------------------------------------------------------
+
+  /**
+   * Queues one message (in stream mode: bytes) and resolves with its length once the send queue has room again.
+   * Rejects with ERR_KCP_MESSAGE_TOO_LARGE (nothing queued, the stream lives on) or ERR_KCP_CLOSED.
+   */
+  send(data: Uint8Array | string): Promise<number> {
+    try {
+      const bytes = this.#accept(data)
+      if (this.#idle && (this.mode === 'message' || bytes.length <= PIECE)) {
+        this.#write(bytes)
+        return Promise.resolve(bytes.length)
+      }
+      return new Promise((resolve, reject) => {
+        this.write(bytes, (error) => (error ? reject(error) : resolve(bytes.length)))
+      })
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Queues one message unless that would mean waiting: false, and nothing queued, while the send queue is at its limit.
+   * Throws as `send` rejects.
+   */
+  trySend(data: Uint8Array | string): boolean {
+    const bytes = this.#accept(data)
+    if (!this.#idle) return false
+    this.#write(bytes)
+    return true
+  }
+
+  /**
+   * The next message (in stream mode: the next bytes); null at the end. Not to be mixed with 'data' or `for await`.
+   * Rejects with the error that ended the stream, or with the signal's reason.
+   */
+  recv(options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
+    return this.#receive(undefined, options.signal) as Promise<Buffer | null>
+  }
+
+  /**
+   * Copies the next message into `target` and resolves with its length; null at the end. A message longer than
+   * `target` stays queued: ERR_KCP_RECV_BUFFER_TOO_SMALL (`need`, `got`). In stream mode as many bytes as there are.
+   */
+  recvInto(target: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<number | null> {
+    if (!(target instanceof Uint8Array))
+      throw new TypeError(`recvInto takes a Uint8Array, got ${typeof target}`)
+    return this.#receive(target, options.signal) as Promise<number | null>
+  }
+
+  /** Sends what is queued now instead of at the end of the turn (or, with `flushWrite: false`, of the interval). */
+  flush(): void {
+    if (this.#session.closed) return
+    this.#session.requestFlush()
+    this.#session.run(this.#now())
+    this.#touch()
+  }
+
+  /** Resolves once the peer has acknowledged everything written so far; rejects when the stream ends before. */
+  flushed(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.writableLength === 0 && this.#session.drained) resolve()
+      else if (this.destroyed || this.#session.closed) reject(this.#closedError())
+      else enlist(this.#drainWaiters, { resolve, reject }, options.signal)
+    })
+  }
+
+  /**
+   * Ends gracefully: no more writes, everything queued is delivered and acknowledged (see `lingerTimeout`), the peer is
+   * told, and the stream is destroyed; what arrives meanwhile is discarded. Resolves with 'close'.
+   */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#released) {
+        resolve()
+        return
+      }
+      this.once('close', () => resolve())
+      if (this.destroyed) return
+      this.#closing = true
+      if (!this.writableEnded) this.end()
+      // Otherwise _final does it, once what was written before is in the engine.
+      if (this.writableFinished || this.#finalDone !== undefined) this.#session.close(this.#now())
+      this.#touch()
+    })
+  }
+
+  /** Two owners for two tasks. Closing the writer closes the stream. */
+  split(): { readonly reader: KcpReadHalf; readonly writer: KcpWriteHalf } {
+    return { reader: new KcpReadHalf(this), writer: new KcpWriteHalf(this) }
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // ---- Duplex ----------------------------------------------------------------------------------------------
+
+  override _read(): void {
+    this.#wanted = true
+    this.#drive()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    let at = 0
+    const step = (): void => {
+      try {
+        do {
+          const end = this.mode === 'message' ? chunk.length : Math.min(chunk.length, at + PIECE)
+          if (chunk.length > 0 || this.mode === 'message') this.#write(chunk.subarray(at, end))
+          at = end
+        } while (at < chunk.length && this.#session.writable)
+      } catch (error) {
+        this.#writeFailed = undefined
+        done(error as Error)
+        return
+      }
+      if (this.#session.writable && at >= chunk.length) {
+        this.#writeFailed = undefined
+        done()
+        return
+      }
+      this.#writeFailed = done
+      this.#blocked = step2
+    }
+    // Woken when there is room: go on with the chunk, or report it done.
+    const step2 = (): void => {
+      if (at < chunk.length) step()
+      else {
+        this.#writeFailed = undefined
+        done()
+      }
+    }
+    step()
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    const now = this.#now()
+    if (this.#closing) this.#session.close(now)
+    else this.#session.end(now)
+    this.#finalDone = done
+    this.#touch()
+    this.#drive()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#destroyed = done
+    const finished = error === null && this.writableFinished && (this.readableEnded || this.#closing)
+    if (!this.#session.closed && !finished) {
+      this.#session.abort(this.#now(), error instanceof KcpError ? error : undefined)
+    }
+    const failure = error ?? this.#closedError()
+    this.#failWaiters(failure)
+    // Both ways are done: the session says goodbye on its own, and 'close' comes when it has.
+    if (this.#session.closed) this.#finish(error)
+    else this.#touch()
+  }
+
+  // ---- inside ----------------------------------------------------------------------------------------------
+
+  #now(): number {
+    return this.#base.scheduler.clock.now()
+  }
+
+  #touch(): void {
+    this.#base.scheduler.touch(this.#session)
+  }
+
+  /** Whether a write would neither wait nor overtake another. */
+  get #idle(): boolean {
+    return this.writableLength === 0 && this.#session.writable
+  }
+
+  /** The bytes of a message that may be sent. */
+  #accept(data: Uint8Array | string): Uint8Array {
+    if (this.destroyed || this.writableEnded || !this.#session.open) throw this.#closedError()
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data
+    if (!(bytes instanceof Uint8Array))
+      throw new TypeError(`a message is a Uint8Array or a string, got ${typeof data}`)
+    const limit = this.#session.maxMessageSize
+    if (this.mode === 'message' && bytes.length > limit) {
+      throw new KcpError(
+        'ERR_KCP_MESSAGE_TOO_LARGE',
+        `a message of ${bytes.length} bytes is over the limit of ${limit}`,
+        {
+          detail: { size: bytes.length, limit },
+        },
+      )
+    }
+    return bytes
+  }
+
+  #write(bytes: Uint8Array): void {
+    if (bytes.length === 0 && this.mode === 'stream') return
+    this.#session.write(bytes, this.#now())
+    this.#touch()
+  }
+
+  #closedError(): KcpError {
+    return this.#session.closedError()
+  }
+
+  #receive(target: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<Buffer | number | null> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      const waiter: ReadWaiter = { resolve, reject, target }
+      if (this.#readers.length > 0 || !this.#serve(waiter)) enlist(this.#readers, waiter, signal)
+    })
+  }
+
+  /** Settles a reader if something is there for it. */
+  #serve({ target, resolve, reject }: ReadWaiter): boolean {
+    try {
+      // Chunks that the readable side holds already come first.
+      let chunk = this.readableLength > 0 ? (this.read() as Buffer | null) : this.#take(target)
+      if (typeof chunk === 'number') {
+        resolve(chunk)
+        return true
+      }
+      if (chunk === null || chunk === undefined) {
+        if (this.#atEnd()) resolve(null)
+        else if (this.destroyed) reject(this.errored ?? this.#closedError())
+        else return false
+        return true
+      }
+      if (target === undefined) {
+        resolve(chunk)
+        return true
+      }
+      if (chunk.length > target.length) {
+        if (this.mode === 'message') {
+          this.unshift(chunk)
+          throw new KcpError(
+            'ERR_KCP_RECV_BUFFER_TOO_SMALL',
+            `the next message has ${chunk.length} bytes, the buffer ${target.length}`,
+            { detail: { need: chunk.length, got: target.length } },
+          )
+        }
+        this.#rest = chunk.subarray(target.length)
+        chunk = chunk.subarray(0, target.length)
+      }
+      target.set(chunk)
+      resolve(chunk.length)
+    } catch (error) {
+      reject(error as Error)
+    }
+    return true
+  }
+
+  /** The next message out of the engine: as a buffer, or in message mode copied into `target`. */
+  #take(target: Uint8Array | undefined): Buffer | number | undefined {
+    if (this.#rest !== undefined) {
+      const rest = this.#rest
+      this.#rest = undefined
+      return rest
+    }
+    const session = this.#session
+    const size = session.kcp.rcv.peekSize()
+    if (size < 0) return undefined
+    try {
+      if (target !== undefined && this.mode === 'message') return session.recvInto(target)
+      const message = Buffer.allocUnsafe(size)
+      session.recvInto(message)
+      return message
+    } finally {
+      this.#touch()
+    }
+  }
+
+  /** Whether everything that the peer sent was read; tells the readable side. */
+  #atEnd(): boolean {
+    if (this.#eof) return true
+    const session = this.#session
+    const over = session.ended || (session.closed && session.closeError === undefined && !session.readable)
+    if (!over || this.#rest !== undefined || this.readableLength > 0) return false
+    this.#eof = true
+    this.push(null)
+    // Nobody may be reading: 'end' must come all the same, or the stream would never close.
+    this.read(0)
+    return true
+  }
+
+  #drive(): void {
+    // A callback below may touch the session again: once more then, instead of deeper.
+    this.#again = true
+    if (this.#driving) return
+    this.#driving = true
+    try {
+      while (this.#again && !this.#released) {
+        this.#again = false
+        if (!this.destroyed) this.#deliver()
+        this.#resume()
+        if (this.#session.closed) this.#over()
+      }
+    } finally {
+      this.#driving = false
+    }
+  }
+
+  /** Hands up what is readable, to waiting readers first. */
+  #deliver(): void {
+    while (this.#readers.length > 0 && this.#serve(this.#readers[0]!)) this.#readers.shift()
+    while (this.#wanted && !this.#eof && !this.destroyed) {
+      const chunk = this.#take(undefined) as Buffer | undefined
+      if (chunk === undefined) break
+      this.#wanted = this.push(chunk)
+    }
+    if (!this.destroyed) this.#atEnd()
+  }
+
+  /** Resumes who waits for room, or for acknowledgements. */
+  #resume(): void {
+    const session = this.#session
+    if (session.closed && session.closeError !== undefined) return
+    if (this.#blocked !== undefined && session.writable && !session.closed) {
+      const resume = this.#blocked
+      this.#blocked = undefined
+      resume()
+    }
+    if (this.#finalDone !== undefined && (session.drained || session.closed)) {
+      const done = this.#finalDone
+      this.#finalDone = undefined
+      done()
+    }
+    if (this.#drainWaiters.length > 0 && session.drained && this.writableLength === 0) {
+      for (const waiter of this.#drainWaiters.splice(0)) waiter.resolve()
+    }
+  }
+
+  /** The session is over: the stream follows. */
+  #over(): void {
+    const { closeError } = this.#session
+    if (this.#destroyed !== undefined) this.#finish(null)
+    else if (closeError !== undefined) this.destroy(closeError)
+    else if (this.#closing) this.destroy()
+    else if (!this.writableEnded) {
+      // The peer closed both ways: what is left to write has nowhere to go.
+      this.#failWrites(this.#closedError())
+      if (this.#eof && this.readableEnded) this.end()
+    }
+  }
+
+  #failWrites(error: Error): void {
+    const failed = this.#writeFailed
+    this.#writeFailed = this.#blocked = undefined
+    failed?.(error)
+    for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(error)
+  }
+
+  #failWaiters(error: Error): void {
+    this.#failWrites(error)
+    const final = this.#finalDone
+    this.#finalDone = undefined
+    final?.(error)
+    for (const reader of this.#readers.splice(0)) {
+      if (this.#eof) reader.resolve(null)
+      else reader.reject(error)
+    }
+  }
+
+  /** Lets go of the session and emits 'close'. */
+  #finish(error: Error | null): void {
+    const done = this.#destroyed
+    if (done === undefined || this.#released) return
+    this.#released = true
+    const session = this.#session
+    this.#base.scheduler.remove(session)
+    session.onChange = undefined
+    session.release()
+    this.#base.released()
+    done(error)
+    process.nextTick(() => this.emit('close', session.closeReason))
+  }
+
+  // ---- typed events ----------------------------------------------------------------------------------------
+
+  override on<K extends keyof KcpStreamEvents>(
+    event: K,
+    listener: (...args: KcpStreamEvents[K]) => void,
+  ): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  override on(event: string | symbol, listener: (...args: any[]) => void): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  override on(event: string | symbol, listener: (...args: any[]) => void): this {
+    return super.on(event, listener)
+  }
+
+  override once<K extends keyof KcpStreamEvents>(
+    event: K,
+    listener: (...args: KcpStreamEvents[K]) => void,
+  ): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  override once(event: string | symbol, listener: (...args: any[]) => void): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  override once(event: string | symbol, listener: (...args: any[]) => void): this {
+    return super.once(event, listener)
+  }
+}
+
+/** Adds a waiter to a list; an abort takes it out again and rejects it. */
+function enlist<T extends Waiter<never>>(list: T[], waiter: T, signal: AbortSignal | undefined): void {
+  if (signal === undefined) {
+    list.push(waiter)
+    return
+  }
+  const onAbort = (): void => {
+    const at = list.indexOf(armed)
+    if (at >= 0) list.splice(at, 1)
+    waiter.reject(signal.reason as Error)
+  }
+  const armed: T = {
+    ...waiter,
+    resolve: (value: never) => {
+      signal.removeEventListener('abort', onAbort)
+      waiter.resolve(value)
+    },
+    reject: (error: Error) => {
+      signal.removeEventListener('abort', onAbort)
+      waiter.reject(error)
+    },
+  }
+  if (signal.aborted) {
+    waiter.reject(signal.reason as Error)
+    return
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  list.push(armed)
+}
+
+/** The reading half of a split stream. */
+export class KcpReadHalf implements AsyncIterable<Buffer> {
+  readonly #stream: KcpStream
+
+  constructor(stream: KcpStream) {
+    this.#stream = stream
+  }
+  get conv(): number {
+    return this.#stream.conv
+  }
+  get remoteAddress(): string {
+    return this.#stream.remoteAddress
+  }
+  get remotePort(): number {
+    return this.#stream.remotePort
+  }
+  get localAddress(): string | undefined {
+    return this.#stream.localAddress
+  }
+  get localPort(): number | undefined {
+    return this.#stream.localPort
+  }
+  get closed(): boolean {
+    return this.#stream.readyState === 'closed'
+  }
+  /** See KcpStream. */
+  recv(options?: { readonly signal?: AbortSignal }): Promise<Buffer | null> {
+    return this.#stream.recv(options)
+  }
+  recvInto(target: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<number | null> {
+    return this.#stream.recvInto(target, options)
+  }
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void> {
+    for (let message = await this.recv(); message !== null; message = await this.recv()) yield message
+  }
+  /** The same as a web stream. */
+  get readable(): ReadableStream<Uint8Array> {
+    return Readable.toWeb(this.#stream) as ReadableStream<Uint8Array>
+  }
+}
+
+/** The writing half of a split stream; closing it closes the stream. */
+export class KcpWriteHalf implements AsyncDisposable {
+  readonly #stream: KcpStream
+
+  constructor(stream: KcpStream) {
+    this.#stream = stream
+  }
+  get conv(): number {
+    return this.#stream.conv
+  }
+  get closed(): boolean {
+    return this.#stream.writableEnded || this.#stream.readyState === 'closed'
+  }
+  /** See KcpStream. */
+  send(data: Uint8Array | string): Promise<number> {
+    return this.#stream.send(data)
+  }
+  trySend(data: Uint8Array | string): boolean {
+    return this.#stream.trySend(data)
+  }
+  flush(): void {
+    this.#stream.flush()
+  }
+  flushed(options?: { readonly signal?: AbortSignal }): Promise<void> {
+    return this.#stream.flushed(options)
+  }
+  close(): Promise<void> {
+    return this.#stream.close()
+  }
+  /** The same as a web stream. */
+  get writable(): WritableStream<Uint8Array> {
+    return Writable.toWeb(this.#stream) as WritableStream<Uint8Array>
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * UDP through node:dgram. A failed send is loss: the protocol repeats what matters.
+ * @module
+ */
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
+import { once } from 'node:events'
+import { KcpError } from '../core/errors.ts'
+import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
+import { familyOf } from './address.ts'
+
+export interface UdpOptions {
+  /** Local port; 0 or absent: the system chooses. */
+  readonly port?: number
+  /** Local address; absent: all. */
+  readonly address?: string
+  readonly family?: 4 | 6
+  readonly reuseAddr?: boolean
+  /** SO_REUSEPORT, Node 22.12 and later. */
+  readonly reusePort?: boolean
+  /** An IPv6 socket that takes no IPv4 peers. */
+  readonly ipv6Only?: boolean
+  /** Asked of the system for both directions, bytes; 0: its default. What it granted: `bufferSizes()`. */
+  readonly bufferSize?: number
+  readonly signal?: AbortSignal
+}
+
+/** Bytes of the block that datagrams are copied into while dgram may hold them. */
+const SLAB = 64 * 1024
+/** Largest UDP payload over IPv4. */
+const MAX_DATAGRAM = 65_507
+
+/** Answers literals at once: dgram would defer every send of an unconnected socket for the lookup of an address. */
+const lookup: NonNullable<SocketOptions['lookup']> = (hostname, _options, callback) => {
+  callback(null, hostname, familyOf(hostname) ?? 4)
+}
+
+export class UdpTransport implements DatagramTransport<PeerAddress> {
+  readonly socket: Socket
+  readonly maxDatagramSize: number = MAX_DATAGRAM
+  /** Sends that the system refused, and errors that it reported. */
+  sendErrors = 0
+  socketErrors = 0
+  private readonly ownsSocket: boolean
+  private connected: boolean
+  private slab: Buffer = Buffer.allocUnsafeSlow(SLAB)
+  private slabAt = 0
+  private closed = false
+  private handler: DatagramHandler<PeerAddress> | undefined
+
+  /**
+   * @param socket a bound socket (or a connected one: `send` then ignores its peer).
+   * @param options `ownsSocket`: close it with the transport. Default false.
+   */
+  constructor(socket: Socket, options: { readonly ownsSocket?: boolean } = {}) {
+    this.socket = socket
+    this.ownsSocket = options.ownsSocket ?? false
+    this.connected = isConnected(socket)
+    // Without a listener an ICMP error would end the process.
+    socket.on('error', this.onError)
+  }
+
+  /** A transport over a new socket, bound. Throws ERR_KCP_IO with the system's error as `cause`. */
+  static async bind(options: UdpOptions = {}): Promise<UdpTransport> {
+    const family = options.family ?? (options.address === undefined ? 4 : (familyOf(options.address) ?? 4))
+    const size = options.bufferSize ?? 0
+    const socket = createSocket({
+      type: family === 6 ? 'udp6' : 'udp4',
+      lookup,
+      ...(options.reuseAddr === undefined ? {} : { reuseAddr: options.reuseAddr }),
+      ...(options.reusePort === undefined ? {} : { reusePort: options.reusePort }),
+      ...(options.ipv6Only === undefined ? {} : { ipv6Only: options.ipv6Only }),
+      ...(size === 0 ? {} : { recvBufferSize: size, sendBufferSize: size }),
+    } as SocketOptions)
+    try {
+      // With our lookup a literal is bound at once, so listen for the outcome first.
+      const bound = once(socket, 'listening', options.signal === undefined ? {} : { signal: options.signal })
+      socket.bind({
+        port: options.port ?? 0,
+        ...(options.address === undefined ? {} : { address: options.address }),
+      })
+      await bound
+    } catch (cause) {
+      socket.close()
+      throw ioError(`cannot bind ${options.address ?? '*'}:${options.port ?? 0}`, cause)
+    }
+    return new UdpTransport(socket, { ownsSocket: true })
+  }
+
+  /** Ties the socket to one peer: cheaper sends, and the system reports when nobody listens there. */
+  async connect(peer: PeerAddress): Promise<void> {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.socket.connect(peer.port, peer.address, (error?: Error) => (error ? reject(error) : resolve()))
+      })
+    } catch (cause) {
+      throw ioError(`cannot reach ${peer.address}:${peer.port}`, cause)
+    }
+    this.connected = true
+  }
+
+  send(datagram: Uint8Array, peer: PeerAddress): void {
+    if (this.closed) return
+    // dgram holds the bytes while its own queue is not empty; it is empty unless the system's buffer is full.
+    const size = datagram.length
+    if (this.slabAt + size > this.slab.length) {
+      if (this.socket.getSendQueueSize() > 0) this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB, size))
+      this.slabAt = 0
+    }
+    this.slab.set(datagram, this.slabAt)
+    const bytes = this.slab.subarray(this.slabAt, this.slabAt + size)
+    this.slabAt += size
+    try {
+      if (this.connected) this.socket.send(bytes, this.onSent)
+      else this.socket.send(bytes, peer.port, peer.address, this.onSent)
+    } catch {
+      this.sendErrors++
+    }
+  }
+
+  start(handler: DatagramHandler<PeerAddress>): void {
+    this.handler = handler
+    this.socket.on('message', this.onMessage)
+    this.socket.on('close', this.onClose)
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    this.socket.off('message', this.onMessage)
+    if (!this.ownsSocket) {
+      this.socket.off('error', this.onError)
+      this.socket.off('close', this.onClose)
+      return
+    }
+    await new Promise<void>((resolve) => this.socket.close(resolve))
+  }
+
+  localAddress(): PeerAddress | undefined {
+    try {
+      const { address, port, family } = this.socket.address()
+      return { address, port, family: family === 'IPv6' ? 'IPv6' : 'IPv4' }
+    } catch {
+      return undefined
+    }
+  }
+
+  /** What the system granted, bytes; Linux caps it at net.core.rmem_max and wmem_max, and doubles it. */
+  bufferSizes(): { readonly recv: number; readonly send: number } {
+    return { recv: this.socket.getRecvBufferSize(), send: this.socket.getSendBufferSize() }
+  }
+
+  ref(): void {
+    this.socket.ref()
+  }
+  unref(): void {
+    this.socket.unref()
+  }
+
+  private readonly onMessage = (datagram: Buffer, peer: RemoteInfo): void => {
+    this.handler?.onDatagram(datagram, peer)
+  }
+  private readonly onSent = (error: Error | null): void => {
+    if (error !== null) this.sendErrors++
+  }
+  private readonly onError = (error: Error): void => {
+    this.socketErrors++
+    this.handler?.onError(error)
+  }
+  private readonly onClose = (): void => {
+    this.closed = true
+    this.handler?.onClose()
+  }
+}
+
+function isConnected(socket: Socket): boolean {
+  try {
+    socket.remoteAddress()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** ERR_KCP_IO (or the abort itself) for a failure of the system. */
+export function ioError(message: string, cause: unknown): Error {
+  if (cause instanceof Error && cause.name === 'AbortError') return cause
+  const detail = cause instanceof Error ? `: ${cause.message}` : ''
+  return new KcpError('ERR_KCP_IO', message + detail, { cause })
+}

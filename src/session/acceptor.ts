@@ -1,0 +1,312 @@
+/**
+ * The door of a server: which session a datagram belongs to, and whether a stranger's datagram may open one. Keeps
+ * every table that a stranger can fill within its bound, and never answers with more than it was sent.
+ *
+ * Checks go from cheap to dear: length · known (address, conv)? · a first PUSH? · tombstone · limits. A datagram that
+ * fails one is counted by its reason and dropped.
+ * @module
+ */
+import { configError, requireInteger } from '../core/config.ts'
+import type { MemoryBudget } from '../core/receive-window.ts'
+import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
+import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
+import type { ResolvedSessionConfig } from './config.ts'
+import { PeerLink } from './peer-link.ts'
+import type { Scheduler } from './scheduler.ts'
+import { KcpSession } from './session.ts'
+import { TimeWait } from './time-wait.ts'
+import type { DatagramTransport, PacketCodec } from './transport.ts'
+
+/** What a server's tables may hold. */
+export interface AcceptorLimits {
+  /** Sessions at once. Default 65536. */
+  readonly maxConnections: number
+  /** Sessions whose peer did not prove its address yet. Default 1024. */
+  readonly maxPending: number
+  /** Of these, from one host (IPv6: one /64). Default 64. */
+  readonly maxPendingPerHost: number
+  /** Payload bytes that all sessions together keep for their readers. Default 256 MiB. */
+  readonly maxMemory: number
+  /** ms that an ended conversation stays refused, so that late segments open no ghost; 0 = not. Default 60 s. */
+  readonly tombstoneTtl: number
+}
+
+const DEFAULTS: AcceptorLimits = {
+  maxConnections: 65_536,
+  maxPending: 1_024,
+  maxPendingPerHost: 64,
+  maxMemory: 256 * 1024 * 1024,
+  tombstoneTtl: 60_000,
+}
+
+export const LIMIT_FIELDS: readonly (keyof AcceptorLimits)[] = Object.keys(
+  DEFAULTS,
+) as (keyof AcceptorLimits)[]
+
+/** Complete limits from the fields of `options` that name one. Throws ERR_KCP_CONFIG. */
+export function resolveLimits(options: object): AcceptorLimits {
+  const limits: Record<string, number> = { ...DEFAULTS }
+  for (const field of LIMIT_FIELDS) {
+    const value = (options as Record<string, unknown>)[field]
+    const low = field === 'tombstoneTtl' ? 0 : 1
+    if (value !== undefined) limits[field] = requireInteger(field, value, low, Number.MAX_SAFE_INTEGER)
+  }
+  return limits as unknown as AcceptorLimits
+}
+
+/** Why datagrams of strangers were dropped. */
+export class DropCounters {
+  /** Neither KCP nor a notice of ours. */
+  foreign = 0
+  /** Of no conversation here, and no beginning of one. */
+  unknown = 0
+  /** Of a conversation that ended a while ago. */
+  tombstone = 0
+  /** `maxConnections` is reached. */
+  connections = 0
+  /** `maxPending` is reached. */
+  pending = 0
+  /** `maxPendingPerHost` is reached. */
+  pendingPerHost = 0
+  /** Too many streams wait to be accepted. */
+  backlog = 0
+  /** The codec refused it. */
+  codec = 0
+}
+
+export interface AcceptorOptions<Peer> {
+  readonly transport: DatagramTransport<Peer>
+  readonly config: ResolvedSessionConfig
+  readonly limits: AcceptorLimits
+  readonly codec: PacketCodec<Peer> | undefined
+  readonly scheduler: Scheduler
+  /** Random u32 from a CSPRNG. */
+  readonly random: () => number
+  /** Whether one more session may wait to be accepted. */
+  readonly hasBacklog: () => boolean
+  /** A new session; set its callbacks here. */
+  readonly onSession: (session: KcpSession, peer: Peer) => void
+}
+
+interface PeerEntry<Peer> {
+  readonly key: string
+  readonly host: string
+  readonly link: PeerLink<Peer>
+  readonly sessions: Map<number, KcpSession>
+}
+
+export class Acceptor<Peer> {
+  readonly drops: DropCounters = new DropCounters()
+  /** Sessions opened so far. */
+  accepted = 0
+  datagramsIn = 0
+  bytesIn = 0
+  datagramsOut = 0
+  bytesOut = 0
+  private readonly options: AcceptorOptions<Peer>
+  private readonly memory: MemoryBudget
+  private readonly timeWait: TimeWait
+  /** Peers with at least one session, by address. */
+  private readonly peers: Map<string, PeerEntry<Peer>> = new Map()
+  /** Unproven sessions by host. */
+  private readonly pendingByHost: Map<string, number> = new Map()
+  private pending = 0
+  private count = 0
+  /** false: known sessions go on, new ones are refused. */
+  accepting = true
+
+  constructor(options: AcceptorOptions<Peer>) {
+    this.options = options
+    this.memory = { used: 0, limit: options.limits.maxMemory }
+    this.timeWait = new TimeWait(options.limits.tombstoneTtl)
+  }
+
+  /** Sessions alive, and of these the unproven ones. */
+  get sessions(): number {
+    return this.count
+  }
+  get pendingSessions(): number {
+    return this.pending
+  }
+  /** Payload bytes kept for readers. */
+  get memoryUsed(): number {
+    return this.memory.used
+  }
+  /** Ended conversations still remembered. */
+  get tombstones(): number {
+    return this.timeWait.size
+  }
+
+  /** One datagram from anybody. Calls `heard` for the session that it belongs to. */
+  receive(datagram: Uint8Array, peer: Peer, now: number, heard: (session: KcpSession) => void): void {
+    this.datagramsIn++
+    this.bytesIn += datagram.length
+    const { transport, codec } = this.options
+    const key = peerKey(transport, peer)
+    const known = this.peers.get(key)
+    const entry: PeerEntry<Peer> = known ?? {
+      key,
+      host: hostOf(peer, key),
+      link: new PeerLink(transport, peer, codec),
+      sessions: new Map(),
+    }
+    const refused = entry.link.codecDrops
+    entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now, heard))
+    this.drops.codec += entry.link.codecDrops - refused
+  }
+
+  private dispatch(
+    datagram: Uint8Array,
+    wireSize: number,
+    entry: PeerEntry<Peer>,
+    now: number,
+    heard: (session: KcpSession) => void,
+  ): void {
+    const conv = datagram.length < 4 ? -1 : readU32(datagram, 0)
+    let session = entry.sessions.get(conv)
+    if (session === undefined) {
+      if (!this.mayOpen(datagram, conv, entry, now)) return
+      session = this.open(conv, entry, now)
+    }
+    session.receive(datagram, now, wireSize)
+    heard(session)
+  }
+
+  /** Whether a stranger's datagram opens a session; if not it is counted, and answered where that helps. */
+  private mayOpen(datagram: Uint8Array, conv: number, entry: PeerEntry<Peer>, now: number): boolean {
+    const { drops } = this
+    const { limits, config } = this.options
+    const tombstone = conv < 0 ? undefined : this.timeWait.find(`${entry.key}|${conv}`, now)
+    if (datagram.length < KCP_OVERHEAD) {
+      const notice = decodeNotice(datagram)
+      if (notice === undefined) drops.foreign++
+      else drops.unknown++
+      if (notice?.kind === NoticeKind.Fin && tombstone?.finAck !== undefined)
+        entry.link.send(tombstone.finAck)
+      return false
+    }
+    const cmd = datagram[4]!
+    if (
+      cmd < Command.Push ||
+      cmd > Command.WindowTell ||
+      readU32(datagram, 20) > datagram.length - KCP_OVERHEAD
+    ) {
+      drops.foreign++
+      return false
+    }
+    if (tombstone !== undefined) {
+      drops.tombstone++
+      if (cmd === Command.Push) this.reset(datagram, conv, entry)
+      return false
+    }
+    if (cmd === Command.WindowAsk && this.accepting) {
+      // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
+      entry.link.send(windowTell(conv, Math.min(config.kcp.rcvWnd, 65_535)))
+      drops.unknown++
+      return false
+    }
+    // A conversation begins with a PUSH of the first window, from a peer that has received nothing yet.
+    const sn = readU32(datagram, 12)
+    const first = cmd === Command.Push && sn < config.kcp.rcvWnd && readU32(datagram, 16) === 0
+    if (!first || !this.accepting) {
+      drops.unknown++
+      if (cmd === Command.Push) this.reset(datagram, conv, entry)
+      return false
+    }
+    if (this.count >= limits.maxConnections) drops.connections++
+    else if (this.pending >= limits.maxPending) drops.pending++
+    else if ((this.pendingByHost.get(entry.host) ?? 0) >= limits.maxPendingPerHost) drops.pendingPerHost++
+    else if (!this.options.hasBacklog()) drops.backlog++
+    else return true
+    return false
+  }
+
+  private open(conv: number, entry: PeerEntry<Peer>, now: number): KcpSession {
+    const { config, random, scheduler, onSession } = this.options
+    const { link } = entry
+    const session = new KcpSession({
+      conv,
+      config,
+      role: 'server',
+      mtu: link.mtu(config.kcp.mtu),
+      overhead: link.overhead,
+      clockOffset: random() >>> 0,
+      now,
+      send: (datagram) => {
+        this.datagramsOut++
+        this.bytesOut += datagram.length + link.overhead
+        link.send(datagram)
+      },
+      memory: this.memory,
+    })
+    if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
+    entry.sessions.set(conv, session)
+    this.count++
+    this.accepted++
+    this.changePending(entry, 1)
+    session.onProven = () => this.changePending(entry, -1)
+    session.onClosed = () => this.forget(session, entry)
+    scheduler.add(session)
+    onSession(session, link.peer)
+    return session
+  }
+
+  private changePending(entry: PeerEntry<Peer>, by: 1 | -1): void {
+    this.pending += by
+    const left = (this.pendingByHost.get(entry.host) ?? 0) + by
+    if (left === 0) this.pendingByHost.delete(entry.host)
+    else this.pendingByHost.set(entry.host, left)
+  }
+
+  private forget(session: KcpSession, entry: PeerEntry<Peer>): void {
+    const { scheduler } = this.options
+    if (!session.proven) this.changePending(entry, -1)
+    entry.sessions.delete(session.conv)
+    if (entry.sessions.size === 0) this.peers.delete(entry.key)
+    this.count--
+    // An unproven peer may never have been there: its address is not worth remembering, or a flood would fill the table.
+    if (session.proven) {
+      this.timeWait.bury(`${entry.key}|${session.conv}`, scheduler.clock.now(), session.farewell())
+    }
+  }
+
+  /** Tells one of our own ends that its conversation is unknown here: it alone knows the ts that this echoes. */
+  private reset(datagram: Uint8Array, conv: number, entry: PeerEntry<Peer>): void {
+    if (this.options.config.lifecycle !== 'fin') return
+    const sn = readU32(datagram, 12)
+    const echo = readU32(datagram, 8)
+    entry.link.send(encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, ts: undefined, echo }))
+  }
+}
+
+/** Throws ERR_KCP_CONFIG unless `conv` is a u32 above 0: some servers take 0 for "choose one for me". */
+export function requireConv(conv: number): number {
+  if (!Number.isInteger(conv) || conv < 1 || conv > 0xffff_ffff) {
+    throw configError('conv', conv, 'a whole number within 1..4294967295')
+  }
+  return conv
+}
+
+/** The map key of a peer. */
+export function peerKey<Peer>(transport: DatagramTransport<Peer>, peer: Peer): string {
+  if (transport.peerKey !== undefined) return transport.peerKey(peer)
+  const { address, port } = peer as { address?: unknown; port?: unknown }
+  return address === undefined ? String(peer) : `${address}|${port}`
+}
+
+/** What one attacker has plenty of addresses of: an IPv4 address, or an IPv6 /64. */
+function hostOf(peer: unknown, key: string): string {
+  const address = (peer as { address?: unknown } | null)?.address
+  if (typeof address !== 'string') return key
+  if (!address.includes(':')) return address
+  // An IPv4 peer of a dual-stack socket.
+  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7)
+  const [head = ''] = address.split('::')
+  return head.split(':').slice(0, 4).join(':')
+}
+
+function windowTell(conv: number, wnd: number): Uint8Array {
+  const bytes = new Uint8Array(KCP_OVERHEAD)
+  writeHeader(bytes, 0, conv, Command.WindowTell, 0, wnd, 0, 0, 0, 0)
+  return bytes
+}

@@ -1,0 +1,153 @@
+/**
+ * Everything that a session can be told, beyond its engine's settings; with the crate's presets. Parsed once, at the
+ * door.
+ * @module
+ */
+import {
+  configError,
+  HARDENED,
+  type KcpConfig,
+  type KcpPresetName,
+  presets,
+  type ResolvedKcpConfig,
+  requireBoolean,
+  requireInteger,
+  resolveConfig,
+} from '../core/config.ts'
+
+/** A complete, checked configuration of sessions. Times in ms, sizes in bytes unless they say segments. */
+export interface ResolvedSessionConfig {
+  /** The engine's settings, all hardening on unless told otherwise. */
+  readonly kcp: ResolvedKcpConfig
+  /** Least time between two checks for retransmissions. Default: the engine's interval. */
+  readonly flushInterval: number
+  /** A session that hears nothing valid for this long is over (`timeout`); 0 = never. Presets: 0, 60 s, 30 s, 30 s. */
+  readonly idleTimeout: number
+  /** Send what is written at the end of the turn; false: at the next flush interval. Default true. */
+  readonly flushWrite: boolean
+  /** Bytes that a stream takes from the engine ahead of its reader. Default 65536. */
+  readonly recvBufferSize: number
+  /** SO_RCVBUF and SO_SNDBUF to ask for on sockets that the library opens; 0 = the system's. Default 4 MiB. */
+  readonly socketBufferSize: number
+  /** Segments queued or in flight above which a write waits. Default twice the send window. */
+  readonly sendQueueLimit: number
+  /** Payload bytes queued or in flight above which a write waits. Default 4 MiB. */
+  readonly maxSendBytes: number
+  /** Payload bytes kept for the reader at most; above it the window is closed. Default 2 x receive window x mss. */
+  readonly maxRecvBytes: number
+  /**
+   * After this much silence the peer is asked for its window, which every KCP answers; 0 = off. Default: 15 s, or a
+   * third of `idleTimeout` when that is less; off without an idle timeout.
+   */
+  readonly keepAlive: number
+  /** Data outstanding, but no acknowledgement for this long: the link is dead; 0 = never. Default 60 s. */
+  readonly stallTimeout: number
+  /** While closing: longest time without an acknowledgement before what is left is given up. Default 5 s. */
+  readonly lingerTimeout: number
+  /** 'fin': tell the peer about the close (stock peers ignore it). 'none': nothing but upstream's wire. */
+  readonly lifecycle: 'fin' | 'none'
+}
+
+/** Overrides on top of a preset; every field is optional. */
+export type KcpSessionConfig = {
+  /** Which preset to start from. Default 'default'. */
+  readonly preset?: KcpPresetName | undefined
+  readonly kcp?: KcpConfig | undefined
+} & { readonly [K in Exclude<keyof ResolvedSessionConfig, 'kcp'>]?: ResolvedSessionConfig[K] | undefined }
+
+/** `KcpSessionConfig.fast({ idleTimeout: 10_000 })`: overrides on top of a preset, checked and frozen. */
+export const KcpSessionConfig: Readonly<
+  Record<KcpPresetName, (overrides?: KcpSessionConfig) => ResolvedSessionConfig>
+> = Object.freeze({
+  default: (overrides) => resolveSessionConfig({ ...overrides, preset: 'default' }),
+  normal: (overrides) => resolveSessionConfig({ ...overrides, preset: 'normal' }),
+  fast: (overrides) => resolveSessionConfig({ ...overrides, preset: 'fast' }),
+  turbo: (overrides) => resolveSessionConfig({ ...overrides, preset: 'turbo' }),
+})
+
+/** The crate's timeouts (none, 60 s, 30 s); `turbo` is not in the crate. */
+const IDLE_TIMEOUTS: Readonly<Record<KcpPresetName, number>> = {
+  default: 0,
+  normal: 60_000,
+  fast: 30_000,
+  turbo: 30_000,
+}
+
+/** Most keep-alive silence, ms: NAT mappings for UDP live 30 s or more. */
+const KEEP_ALIVE = 15_000
+/** Longest timer that setTimeout takes. */
+const TIME_MAX = 0x7fff_ffff
+const SIZE_MAX = Number.MAX_SAFE_INTEGER
+
+const FIELDS: readonly (keyof KcpSessionConfig)[] = [
+  'preset',
+  'kcp',
+  'flushInterval',
+  'idleTimeout',
+  'flushWrite',
+  'recvBufferSize',
+  'socketBufferSize',
+  'sendQueueLimit',
+  'maxSendBytes',
+  'maxRecvBytes',
+  'keepAlive',
+  'stallTimeout',
+  'lingerTimeout',
+  'lifecycle',
+]
+
+/** The fields of a session configuration in `options`, which may hold others too. */
+export function pickSessionConfig(options: object): KcpSessionConfig {
+  const picked: Record<string, unknown> = {}
+  for (const field of FIELDS) {
+    const value = (options as Record<string, unknown>)[field]
+    if (value !== undefined) picked[field] = value
+  }
+  return picked
+}
+
+/** Throws ERR_KCP_CONFIG when `options` has a field that is neither a session's nor one of `known`. */
+export function refuseUnknown(options: object, known: readonly string[] = []): void {
+  for (const field of Object.keys(options)) {
+    if (!(FIELDS as readonly string[]).includes(field) && !known.includes(field)) {
+      throw configError(
+        field,
+        (options as Record<string, unknown>)[field],
+        `one of ${[...FIELDS, ...known].join(', ')}`,
+      )
+    }
+  }
+}
+
+/** A complete configuration. Throws ERR_KCP_CONFIG with the field, the value and what is allowed. */
+export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSessionConfig {
+  const preset = config.preset ?? 'default'
+  if (!Object.hasOwn(presets, preset)) {
+    throw configError('preset', preset, "'default', 'normal', 'fast' or 'turbo'")
+  }
+  const kcp = resolveConfig(preset, { hardening: HARDENED }, config.kcp)
+  const mss = kcp.mtu - 24
+  const time = (field: keyof KcpSessionConfig, fallback: number, low = 0): number =>
+    config[field] === undefined ? fallback : requireInteger(field, config[field], low, TIME_MAX)
+  const size = (field: keyof KcpSessionConfig, fallback: number, low: number): number =>
+    config[field] === undefined ? fallback : requireInteger(field, config[field], low, SIZE_MAX)
+  const idleTimeout = time('idleTimeout', IDLE_TIMEOUTS[preset])
+  const lifecycle = config.lifecycle ?? 'fin'
+  if (lifecycle !== 'fin' && lifecycle !== 'none')
+    throw configError('lifecycle', lifecycle, "'fin' or 'none'")
+  return Object.freeze({
+    kcp,
+    flushInterval: time('flushInterval', kcp.interval, 1),
+    idleTimeout,
+    flushWrite: config.flushWrite === undefined ? true : requireBoolean('flushWrite', config.flushWrite),
+    recvBufferSize: size('recvBufferSize', 65_536, 1),
+    socketBufferSize: size('socketBufferSize', 4 * 1024 * 1024, 0),
+    sendQueueLimit: size('sendQueueLimit', kcp.sndWnd * 2, 1),
+    maxSendBytes: size('maxSendBytes', 4 * 1024 * 1024, 1),
+    maxRecvBytes: size('maxRecvBytes', 2 * kcp.rcvWnd * mss, 1),
+    keepAlive: time('keepAlive', idleTimeout === 0 ? 0 : Math.min(KEEP_ALIVE, Math.ceil(idleTimeout / 3))),
+    stallTimeout: time('stallTimeout', 60_000),
+    lingerTimeout: time('lingerTimeout', 5_000, 1),
+    lifecycle,
+  })
+}

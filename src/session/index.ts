@@ -1,0 +1,33 @@
+/**
+ * `kcp-io/session`: one peer, whole, without I/O; for shells other than Node's (a browser, a simulator, a worker).
+ * @module
+ */
+export {
+  Acceptor,
+  type AcceptorLimits,
+  type AcceptorOptions,
+  DropCounters,
+  LIMIT_FIELDS,
+  peerKey,
+  requireConv,
+  resolveLimits,
+} from './acceptor.ts'
+export { type CloseNotice, decodeNotice, encodeNotice, NOTICE_SIZE, NoticeKind } from './close-notice.ts'
+export {
+  KcpSessionConfig,
+  pickSessionConfig,
+  type ResolvedSessionConfig,
+  refuseUnknown,
+  resolveSessionConfig,
+} from './config.ts'
+export { PeerLink } from './peer-link.ts'
+export { Scheduler, type Task } from './scheduler.ts'
+export { type CloseReason, KcpSession, type SessionOptions, type SessionStats } from './session.ts'
+export {
+  type Clock,
+  composeCodecs,
+  type DatagramHandler,
+  type DatagramTransport,
+  type PacketCodec,
+  type PeerAddress,
+} from './transport.ts'

@@ -1,0 +1,63 @@
+/**
+ * The way to one peer: a transport, the peer's address on it, and the user's codec in between.
+ * @module
+ */
+import type { DatagramTransport, PacketCodec } from './transport.ts'
+
+export class PeerLink<Peer> {
+  readonly peer: Peer
+  /** Datagrams and bytes on the wire, and what the codec refused. */
+  datagramsOut = 0
+  bytesOut = 0
+  codecDrops = 0
+  private readonly transport: DatagramTransport<Peer>
+  private readonly codec: PacketCodec<Peer> | undefined
+
+  /** @param codec the configured one; the link uses a fork of it when it has one. */
+  constructor(transport: DatagramTransport<Peer>, peer: Peer, codec: PacketCodec<Peer> | undefined) {
+    this.transport = transport
+    this.peer = peer
+    this.codec = codec?.fork?.() ?? codec
+  }
+
+  /** Bytes that the codec adds at most. */
+  get overhead(): number {
+    return this.codec?.overhead ?? 0
+  }
+
+  /** Largest datagram that fits the path, given a wish. */
+  mtu(wish: number): number {
+    return Math.min(wish, this.transport.maxDatagramSize ?? wish) - this.overhead
+  }
+
+  readonly send = (datagram: Uint8Array): void => {
+    const coded = this.codec === undefined ? datagram : this.codec.encode(datagram, this.peer)
+    if (coded === null) this.codecDrops++
+    else if (coded instanceof Uint8Array) this.transmit(coded)
+    else for (const each of coded) this.transmit(each)
+  }
+
+  /** Hands up what a datagram from the wire holds: nothing, one plain datagram or several. */
+  open(datagram: Uint8Array, each: (plain: Uint8Array) => void): void {
+    if (this.codec === undefined) {
+      each(datagram)
+      return
+    }
+    let plain: Uint8Array | readonly Uint8Array[] | null
+    try {
+      plain = this.codec.decode(datagram, this.peer)
+    } catch {
+      // A codec that throws on what a stranger sent must not stop the others' datagrams.
+      plain = null
+    }
+    if (plain === null) this.codecDrops++
+    else if (plain instanceof Uint8Array) each(plain)
+    else for (const one of plain) each(one)
+  }
+
+  private transmit(datagram: Uint8Array): void {
+    this.datagramsOut++
+    this.bytesOut += datagram.length
+    this.transport.send(datagram, this.peer)
+  }
+}

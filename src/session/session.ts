@@ -1,0 +1,639 @@
+/**
+ * KcpSession: one peer, whole, without I/O. An engine, and what the protocol lacks around it: liveness, back-pressure,
+ * proof of the peer's address, and an end. Time comes in as `now` (ms of any clock that never steps back), chance as
+ * `clockOffset`; datagrams leave through `send`.
+ *
+ * A shell feeds `receive`, reads with `recv`, writes with `write`, and lets a Scheduler call `run`; after each of its
+ * calls `onChange` says that something became readable, writable or over.
+ *
+ *     sending    open ──end()──► draining ──all acknowledged──► notifying ──Fin answered, or enough──► finished
+ *     receiving  open ──Fin──► ended
+ *     both       any ──finished and ended · abort · timeout · reset …──► closed, once, with a reason
+ *
+ * @module
+ */
+import { KcpError } from '../core/errors.ts'
+import { InputResult, Kcp } from '../core/kcp.ts'
+import type { MemoryBudget } from '../core/receive-window.ts'
+import { KCP_OVERHEAD, readU32 } from '../core/segment.ts'
+import { seqDiff } from '../core/seq.ts'
+import type { KcpStats } from '../core/stats.ts'
+import { type CloseNotice, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
+import type { ResolvedSessionConfig } from './config.ts'
+import type { Task } from './scheduler.ts'
+
+/**
+ * Why a session is over. `local`: we closed it. `peer`: the peer closed it. `timeout`: nothing was heard for
+ * `idleTimeout`, or what was left at the close stayed unacknowledged. `dead-link`: data stayed unacknowledged for
+ * `stallTimeout`. `protocol-error`: the peer broke the rules. `reset`: the peer gave up on, or does not know, the
+ * conversation, or its host refused.
+ */
+export type CloseReason = 'local' | 'peer' | 'timeout' | 'dead-link' | 'protocol-error' | 'reset'
+
+export interface SessionOptions {
+  readonly conv: number
+  readonly config: ResolvedSessionConfig
+  /** A server proves its peer's address before it sends much; a client chose its peer itself. */
+  readonly role: 'client' | 'server'
+  /** Largest datagram that `send` takes; at most the configuration's mtu. */
+  readonly mtu?: number
+  /** Random u32 at which the session's ts clock starts. A secret: whoever echoes it receives what we send. */
+  readonly clockOffset: number
+  readonly now: number
+  /** Gets every datagram; lent for the call. */
+  readonly send: (datagram: Uint8Array) => void
+  /** Bytes that a codec adds to each datagram at most; counted while the peer's address is unproven. */
+  readonly overhead?: number
+  /** What all sessions of a listener may keep for their readers together. */
+  readonly memory?: MemoryBudget
+}
+
+export interface SessionStats extends KcpStats {
+  readonly state: 'open' | 'draining' | 'closed'
+  readonly closeReason: CloseReason | undefined
+  /** ms since something valid was heard. */
+  readonly idleMs: number
+  /** Whether the peer's address is proven (always true for a client). */
+  readonly proven: boolean
+  /** Close notices dropped because they proved nothing. */
+  readonly forgedNotices: number
+}
+
+/** Until its address is proven, a peer gets at most this many times what it sent. RFC 9000 §8. */
+const AMPLIFICATION = 3
+/** A session whose peer's address is not proven is forgotten after this much silence, ms. */
+export const PENDING_TIMEOUT = 5_000
+/** Address challenges: the first at once, then after 250, 500, 1000, 2000 ms; all within PENDING_TIMEOUT. */
+const CHALLENGES = 5
+const CHALLENGE_INTERVAL = 250
+/** Fins sent to a peer that does not answer; a stock peer never does. */
+const FINS = 4
+/** Least time between two Fins, ms. */
+const FIN_INTERVAL = 50
+/** Copies of a Reset: nothing repeats it when it is lost. */
+const RESETS = 3
+/** A window that opened again is told this often until data arrives: a lost WINS costs the peer up to 5 s. */
+const RETELLS = 5
+/** How far the ts of a notice may be from the peer's clock as we know it, ms: delay, jitter and drift. */
+const NOTICE_SLACK = 2_000
+/** How old the latest PUSH that the peer stored may be, seen from the latest that we sent, ms. */
+const ECHO_SLACK = 10_000
+/** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
+const NOTICE_MISSES = 8
+/** A message of this many fragments fits every receiver known, whatever it advertised first (kcp-go's default). */
+const SAFE_FRAGMENTS = 32
+/** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
+const MAX_ACKS = 1024
+
+const NEVER = Number.POSITIVE_INFINITY
+
+export class KcpSession implements Task {
+  readonly conv: number
+  readonly config: ResolvedSessionConfig
+  readonly role: 'client' | 'server'
+  readonly kcp: Kcp
+  /** Called after anything that may have changed what is readable, writable or over. */
+  onChange: (() => void) | undefined
+  /** Called once, when the peer's address is proven. */
+  onProven: (() => void) | undefined
+  /** Called once, when the session is over. */
+  onClosed: (() => void) | undefined
+
+  /** Why it is over; undefined while it is not. */
+  closeReason: CloseReason | undefined
+  /** The error behind a close that nobody asked for. */
+  closeError: KcpError | undefined
+  /** Whether anything valid was ever heard. */
+  heard = false
+  /** Bytes of application data taken and delivered. */
+  bytesWritten = 0
+  bytesRead = 0
+
+  private sending: 'open' | 'draining' | 'notifying' | 'finished' = 'open'
+  /** Only the writing half was asked to end (false: the whole session). */
+  private halfClose = true
+  private remoteFinal: number | undefined
+  private endedFirst: 'local' | 'peer' | undefined
+  private finAcked = false
+  private fins = 0
+  private finAt = NEVER
+  private finishedAt = 0
+
+  private readonly sendDatagram: (datagram: Uint8Array) => void
+  private readonly clockBase: number
+  private heardAt: number
+  private askedAt: number
+  /** Latest time that a PUSH was stored. */
+  private dataAt: number
+  /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
+  private progressAt: number
+  private flushedAt: number
+  /** The peer's clock: its ts at a time of ours. */
+  private peerTs = 0
+  private peerTsAt = 0
+  private peerTsKnown = false
+
+  private wasProven: boolean
+  private challenges = 0
+  private challengeAt = 0
+  private retells = 0
+  private retellAt = NEVER
+  private noticeMisses = 0
+  /** The largest window that the peer told, segments. */
+  private bestWnd = 0
+  /** Something other than a lazy write waits for the next run. */
+  private urgent = true
+  /** When lazily written data is due (`flushWrite: false`). */
+  private writeAt = NEVER
+
+  constructor(options: SessionOptions) {
+    const { config, now } = options
+    this.conv = options.conv
+    this.config = config
+    this.role = options.role
+    this.sendDatagram = options.send
+    this.clockBase = options.clockOffset - Math.floor(now)
+    this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
+    this.kcp = new Kcp(options.conv, options.send, config.kcp)
+    if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
+    this.kcp.rcv.maxBytes = config.maxRecvBytes
+    this.kcp.overhead = options.overhead ?? 0
+    if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
+    this.wasProven = options.role === 'client'
+    if (!this.wasProven) this.kcp.allowance = 0
+    // The first flush of an engine only opens its congestion window.
+    this.kcp.update(this.ts(now))
+  }
+
+  // ---- reads -----------------------------------------------------------------------------------------------
+
+  get closed(): boolean {
+    return this.closeReason !== undefined
+  }
+
+  /** Whether a message (in stream mode: bytes) can be read. */
+  get readable(): boolean {
+    return this.kcp.rcv.peekSize() >= 0
+  }
+
+  /** Whether the peer finished sending and everything of it was read. */
+  get ended(): boolean {
+    return this.remoteFinal === this.kcp.rcvNxt && this.kcp.rcv.queued === 0
+  }
+
+  /** Whether more may be written without waiting. */
+  get writable(): boolean {
+    return this.kcp.waitSnd() < this.config.sendQueueLimit && this.kcp.snd.bytes < this.config.maxSendBytes
+  }
+
+  /** Whether everything written was acknowledged. */
+  get drained(): boolean {
+    return this.kcp.waitSnd() === 0
+  }
+
+  /** Whether writing is still possible. */
+  get open(): boolean {
+    return this.sending === 'open' && !this.closed
+  }
+
+  /** Whether the peer's address is proven. */
+  get proven(): boolean {
+    return this.wasProven
+  }
+
+  /** Most bytes that one message can have towards this peer. In stream mode there is no limit. */
+  get maxMessageSize(): number {
+    const { maxFragments, mss } = this.kcp
+    // A message with more fragments than the peer's window has slots could never be read there.
+    const room = this.bestWnd > 0 ? Math.max(this.bestWnd, SAFE_FRAGMENTS) : 127
+    return Math.min(maxFragments, room) * mss
+  }
+
+  stats(now: number): SessionStats {
+    return {
+      ...this.kcp.stats(),
+      state: this.closed ? 'closed' : this.sending === 'open' ? 'open' : 'draining',
+      closeReason: this.closeReason,
+      idleMs: Math.max(0, now - this.heardAt),
+      proven: this.wasProven,
+      forgedNotices: this.noticeMisses,
+    }
+  }
+
+  // ---- application -----------------------------------------------------------------------------------------
+
+  /**
+   * Takes one message, or bytes in stream mode; copies them. Returns the length. Does not look at `writable`: that is
+   * the caller's back-pressure. Throws ERR_KCP_CLOSED, or ERR_KCP_MESSAGE_TOO_LARGE.
+   */
+  write(data: Uint8Array, now: number): number {
+    if (!this.open) throw this.closedError()
+    const { kcp } = this
+    const limit = this.maxMessageSize
+    if (!kcp.stream && data.length > limit) {
+      throw new KcpError(
+        'ERR_KCP_MESSAGE_TOO_LARGE',
+        `a message of ${data.length} bytes is over the limit of ${limit} (${limit / kcp.mss} fragments of ${kcp.mss})`,
+        { detail: { size: data.length, limit, maxFragments: limit / kcp.mss } },
+      )
+    }
+    if (kcp.waitSnd() === 0) this.progressAt = now
+    kcp.send(data)
+    this.bytesWritten += data.length
+    if (this.config.flushWrite) this.urgent = true
+    else if (this.writeAt === NEVER) this.writeAt = Math.max(now, this.flushedAt + this.config.flushInterval)
+    return data.length
+  }
+
+  /** The next message, or undefined. Works after the close too, until everything was read. */
+  recv(): Uint8Array | undefined {
+    const message = this.kcp.recv()
+    if (message !== undefined) this.afterRead(message.length)
+    return message
+  }
+
+  /** Copies the next message into `target`; see Kcp.recvInto. */
+  recvInto(target: Uint8Array): number | undefined {
+    const size = this.kcp.recvInto(target)
+    if (size !== undefined) this.afterRead(size)
+    return size
+  }
+
+  /** Has the next run send what is queued, also with `flushWrite: false`. */
+  requestFlush(): void {
+    this.urgent = true
+  }
+
+  /** Asks the peer for its window: every KCP answers. */
+  ask(now: number): void {
+    this.kcp.probe.askPending = true
+    this.askedAt = now
+    this.urgent = true
+  }
+
+  /** No more writes: what is queued is still delivered, then the peer is told. Reading goes on. */
+  end(now: number): void {
+    if (!this.open) return
+    this.sending = 'draining'
+    this.progressAt = now
+    this.endedFirst ??= 'local'
+    this.urgent = true
+  }
+
+  /** Neither writes nor reads any more: as `end`, and over as soon as everything is acknowledged. */
+  close(now: number): void {
+    this.end(now)
+    this.halfClose = false
+    // Fins sent so far did not say that nobody reads here any more.
+    if (this.sending === 'notifying' || this.sending === 'finished') this.notify(now)
+    this.urgent = true
+  }
+
+  /** Over now; what is queued is lost. The peer is told once. */
+  abort(now: number, error?: KcpError): void {
+    if (this.closed) return
+    this.sendReset(now)
+    this.finish('local', error)
+  }
+
+  /** Over now for a reason of the path, such as ECONNREFUSED. */
+  fail(reason: CloseReason, error: KcpError): void {
+    if (!this.closed) this.finish(reason, error)
+  }
+
+  // ---- network ---------------------------------------------------------------------------------------------
+
+  /** One datagram of this conversation. `wireSize`: its bytes on the wire, if a codec changed them. */
+  receive(datagram: Uint8Array, now: number, wireSize: number = datagram.length): void {
+    if (this.closed) return
+    const { kcp } = this
+    this.urgent = true
+    if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
+    if (datagram.length < KCP_OVERHEAD) {
+      const notice = decodeNotice(datagram)
+      if (notice !== undefined && notice.conv === this.conv) this.heed(notice, now)
+      return
+    }
+    const stored = kcp.counters.segmentsIn
+    const outstanding = kcp.waitSnd()
+    // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
+    const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
+    const result = kcp.tryInput(datagram, this.ts(now))
+    if (result === InputResult.Accepted && current) {
+      this.heard = true
+      this.heardAt = now
+    }
+    if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
+    if (kcp.waitSnd() < outstanding) this.progressAt = now
+    if (kcp.counters.segmentsIn !== stored) {
+      this.dataAt = now
+      this.retells = 0
+      this.learnClock(kcp.heardTs, now)
+    }
+    if (kcp.proven && !this.wasProven) {
+      this.wasProven = true
+      kcp.allowance = NEVER
+      this.onProven?.()
+    }
+    if (kcp.protocolError) {
+      this.sendReset(now)
+      this.finish(
+        'protocol-error',
+        new KcpError('ERR_KCP_PROTOCOL', 'the peer sent fragments that cannot be a message'),
+      )
+    }
+    // An ACK costs as much as the PUSH header that caused it, but a list of them must not grow without end.
+    if (kcp.acks.count >= MAX_ACKS) this.flush(now)
+  }
+
+  // ---- time (Task) -----------------------------------------------------------------------------------------
+
+  run(now: number): void {
+    if (!this.closed) {
+      this.judge(now)
+      if (!this.closed) {
+        this.prove(now)
+        this.keepAlive(now)
+        this.retell(now)
+        if (this.urgent || now >= this.retransmitAt(now) || now >= this.writeAt) this.flush(now)
+        this.closeStep(now)
+      }
+    }
+    this.onChange?.()
+  }
+
+  deadline(): number {
+    if (this.closed) return NEVER
+    const { config, kcp } = this
+    let at = Math.min(this.retransmitAt(this.flushedAt), this.writeAt, this.retellAt)
+    if (config.idleTimeout > 0) at = Math.min(at, this.heardAt + config.idleTimeout)
+    if (config.keepAlive > 0) at = Math.min(at, Math.max(this.heardAt, this.askedAt) + config.keepAlive)
+    if (!this.wasProven) {
+      at = Math.min(at, this.heardAt + PENDING_TIMEOUT)
+      if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
+    }
+    if (kcp.waitSnd() > 0) {
+      if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
+      if (this.sending === 'draining') at = Math.min(at, this.progressAt + config.lingerTimeout)
+    }
+    if (this.sending === 'notifying') at = Math.min(at, this.finAt)
+    if (this.sending === 'finished' && !this.finAcked) at = Math.min(at, this.quietUntil)
+    return at
+  }
+
+  forgive(ms: number): void {
+    this.heardAt += ms
+    this.progressAt += ms
+    this.dataAt += ms
+    this.finishedAt += ms
+  }
+
+  /** The answer to a Fin that comes again after the end; undefined when the peer sent none. */
+  farewell(): Uint8Array | undefined {
+    if (this.remoteFinal === undefined) return undefined
+    return this.notice(NoticeKind.FinAck, this.flushedAt)
+  }
+
+  /** Frees the engine's memory; the session must be over, and read. */
+  release(): void {
+    this.kcp.release()
+  }
+
+  // ---- inside ----------------------------------------------------------------------------------------------
+
+  /** The session's u32 clock, which goes out as ts. */
+  private ts(now: number): number {
+    return (Math.floor(now) + this.clockBase) >>> 0
+  }
+
+  private flush(now: number): void {
+    this.urgent = false
+    this.writeAt = NEVER
+    this.flushedAt = now
+    this.kcp.flush(this.ts(now))
+  }
+
+  /** When a timer has to flush: for an RTO or a window probe, but not before the flush interval is over. */
+  private retransmitAt(now: number): number {
+    const { kcp, flushedAt } = this
+    // What the peer's unproven address is not worth waits for a datagram of the peer.
+    if (!this.wasProven && kcp.allowance < KCP_OVERHEAD + kcp.snd.lenOf(kcp.snd.base)) return NEVER
+    let wait = NEVER
+    const ts = this.ts(now)
+    if (kcp.snd.hasDeadline) wait = seqDiff(kcp.snd.deadline, ts)
+    if (kcp.snd.queued > 0 && kcp.probe.wait > 0) wait = Math.min(wait, seqDiff(kcp.probe.at, ts))
+    // What a pacing budget held back goes on at the next interval.
+    if (kcp.snd.fresh !== kcp.sndNxt) wait = 0
+    return Math.max(Math.floor(now) + wait, flushedAt + this.config.flushInterval)
+  }
+
+  private judge(now: number): void {
+    const { config, kcp } = this
+    if (config.idleTimeout > 0 && now - this.heardAt >= config.idleTimeout) {
+      this.timeOut(now, `nothing was heard for ${config.idleTimeout} ms`, config.idleTimeout)
+    } else if (!this.wasProven && now - this.heardAt >= PENDING_TIMEOUT) {
+      this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
+    } else if (kcp.waitSnd() > 0 && config.stallTimeout > 0 && now - this.progressAt >= config.stallTimeout) {
+      const outstanding = kcp.snd.bytes
+      this.sendReset(now)
+      this.finish(
+        'dead-link',
+        new KcpError(
+          'ERR_KCP_DEAD_LINK',
+          `${outstanding} bytes were not acknowledged for ${config.stallTimeout} ms`,
+          {
+            detail: { timeout: config.stallTimeout, outstanding },
+          },
+        ),
+      )
+    } else if (
+      this.sending === 'draining' &&
+      kcp.waitSnd() > 0 &&
+      now - this.progressAt >= config.lingerTimeout
+    ) {
+      this.timeOut(now, `${kcp.snd.bytes} bytes were not acknowledged while closing`, config.lingerTimeout)
+    }
+  }
+
+  private timeOut(now: number, message: string, timeout: number): void {
+    this.sendReset(now)
+    this.finish('timeout', new KcpError('ERR_KCP_TIMEOUT', message, { detail: { timeout } }))
+  }
+
+  /** Has an unproven peer's address challenged, unless data that goes out now does the same. */
+  private prove(now: number): void {
+    if (this.wasProven || this.challenges >= CHALLENGES || now < this.challengeAt) return
+    const { kcp } = this
+    this.challengeAt = now + CHALLENGE_INTERVAL * 2 ** this.challenges
+    this.challenges++
+    this.urgent = true
+    const acks = kcp.acks.count * KCP_OVERHEAD
+    const head = kcp.snd.queued > 0 ? KCP_OVERHEAD + kcp.snd.lenOf(kcp.sndNxt) : NEVER
+    if (this.challenges > 1 || acks + head > kcp.allowance) kcp.challenge()
+  }
+
+  private keepAlive(now: number): void {
+    const { keepAlive } = this.config
+    if (keepAlive === 0 || now - Math.max(this.heardAt, this.askedAt) < keepAlive) return
+    this.ask(now)
+    // So much silence: give back what the windows do not need.
+    this.kcp.trim()
+  }
+
+  /** A window that opened again is told until data comes, as long as the peer may still believe it closed. */
+  private retell(now: number): void {
+    if (this.retells === 0) {
+      this.retellAt = NEVER
+    } else if (now >= this.retellAt) {
+      this.retells--
+      this.retellAt = this.retells > 0 ? now + this.kcp.rtt.rto : NEVER
+      this.kcp.probe.tellPending = true
+      this.urgent = true
+    }
+  }
+
+  private afterRead(size: number): void {
+    this.bytesRead += size
+    if (!this.kcp.probe.tellPending) return
+    this.urgent = true
+    if (this.retells > 0) return
+    this.retells = RETELLS
+    this.retellAt = this.flushedAt + this.kcp.rtt.rto
+  }
+
+  private learnClock(ts: number, now: number): void {
+    // Of delayed and reordered segments the one that is furthest ahead knows best.
+    if (
+      this.peerTsKnown &&
+      seqDiff(ts, this.peerTs + (now - this.peerTsAt)) < 0 &&
+      now - this.peerTsAt < 10_000
+    )
+      return
+    this.peerTs = ts
+    this.peerTsAt = now
+    this.peerTsKnown = true
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------
+
+  /** Until when a peer that does not answer Fins may still send. */
+  private get quietUntil(): number {
+    return Math.max(this.finishedAt, this.dataAt) + this.config.lingerTimeout
+  }
+
+  private closeStep(now: number): void {
+    if (this.sending === 'draining' && this.drained) {
+      if (this.config.lifecycle === 'fin') this.notify(now)
+      else this.finishSending(now)
+    }
+    if (this.sending === 'notifying') {
+      // A whole close does not wait for a peer that may never answer; half of one needs to know.
+      const enough = this.halfClose ? FINS : 2
+      if (this.finAcked || (now >= this.finAt && this.fins >= enough)) this.finishSending(now)
+      else if (now >= this.finAt) this.notify(now)
+    }
+    if (this.sending !== 'finished') return
+    if (!this.halfClose || this.remoteFinal !== undefined) this.finish(this.endedFirst ?? 'local', undefined)
+    else if (!this.finAcked && now >= this.quietUntil) this.finish('local', undefined)
+  }
+
+  /** Sends a Fin and expects its answer. */
+  private notify(now: number): void {
+    this.sending = 'notifying'
+    if (this.config.lifecycle !== 'fin') return
+    this.finAt = now + Math.max(FIN_INTERVAL, this.kcp.rtt.rto) * 2 ** Math.min(this.fins, FINS)
+    this.fins++
+    this.sendNotice(NoticeKind.Fin, now)
+  }
+
+  private finishSending(now: number): void {
+    this.sending = 'finished'
+    this.finishedAt = now
+  }
+
+  private sendNotice(kind: NoticeKind, now: number): void {
+    this.sendDatagram(this.notice(kind, now))
+  }
+
+  private notice(kind: NoticeKind, now: number): Uint8Array {
+    return encodeNotice({
+      conv: this.conv,
+      kind,
+      sn: this.kcp.sndNxt,
+      done: !this.halfClose,
+      ts: this.ts(now),
+      echo: this.peerTsKnown ? this.kcp.heardTs : undefined,
+    })
+  }
+
+  private sendReset(now: number): void {
+    if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.sentPush)) return
+    // A peer whose address is unproven is not worth more than one.
+    for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now)
+  }
+
+  private heed(notice: CloseNotice, now: number): void {
+    if (this.config.lifecycle !== 'fin' || this.noticeMisses >= NOTICE_MISSES) return
+    if (!this.believes(notice, now)) {
+      this.noticeMisses++
+      return
+    }
+    this.heardAt = now
+    if (notice.kind === NoticeKind.FinAck) {
+      this.finAcked = true
+    } else if (notice.kind === NoticeKind.Fin) {
+      this.remoteFinal = notice.sn
+      this.endedFirst ??= 'peer'
+      this.sendNotice(NoticeKind.FinAck, now)
+      // Nobody will read what we might still send.
+      if (notice.done && this.sending !== 'finished') {
+        this.finishSending(now)
+        this.finish(this.endedFirst, undefined)
+      }
+    } else {
+      this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
+    }
+  }
+
+  /** Whether only someone who saw our segments, or the peer itself, can have written this notice. */
+  private believes(notice: CloseNotice, now: number): boolean {
+    const { kcp } = this
+    // A listener that knows nothing of us answers a PUSH with that PUSH's own sn and ts.
+    if (notice.kind === NoticeKind.Reset && notice.ts === undefined) {
+      return notice.echo !== undefined && kcp.snd.has(notice.sn) && kcp.snd.sentAt(notice.sn, notice.echo)
+    }
+    if (notice.kind === NoticeKind.Fin) {
+      // All of it was acknowledged, so all of it is here.
+      if (seqDiff(notice.sn, kcp.rcvNxt) !== kcp.rcv.early) return false
+    } else if (seqDiff(notice.sn, kcp.rcvNxt) < 0) return false
+    let proofs = 0
+    if (notice.ts !== undefined && this.peerTsKnown) {
+      const elapsed = now - this.peerTsAt
+      const off = seqDiff(notice.ts, Math.floor(this.peerTs + elapsed) >>> 0)
+      if (Math.abs(off) > NOTICE_SLACK + elapsed / 500) return false
+      proofs++
+    }
+    if (notice.echo !== undefined && kcp.sentPush) {
+      const age = seqDiff(kcp.sentTs, notice.echo)
+      if (age < 0 || age > ECHO_SLACK) return false
+      proofs++
+    }
+    return proofs > 0
+  }
+
+  private finish(reason: CloseReason, error: KcpError | undefined): void {
+    if (this.closed) return
+    this.closeReason = reason
+    this.closeError = error
+    this.onClosed?.()
+  }
+
+  /** The error for a call on a session that is closing or closed. */
+  closedError(): KcpError {
+    const why = this.closeReason === undefined ? 'closing' : `closed (${this.closeReason})`
+    return new KcpError('ERR_KCP_CLOSED', `the conversation ${this.conv} is ${why}`, {
+      ...(this.closeError === undefined ? {} : { cause: this.closeError }),
+      detail: { conv: this.conv },
+    })
+  }
+}
