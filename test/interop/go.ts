@@ -76,7 +76,8 @@ export interface GoPeerFlags {
   readonly snd?: number
   readonly rcv?: number
   readonly mtu?: number
-  readonly nodelay?: readonly [number, number, number, number]
+  /** nodelay, interval, resend, nc. */
+  readonly nodelay?: readonly [number, number, number, number] | undefined
   readonly acknodelay?: boolean
   readonly writedelay?: boolean
   readonly count?: number
@@ -221,7 +222,9 @@ export class GoPeer implements AsyncDisposable {
 
 function commandLine(flags: GoPeerFlags): string[] {
   const { pauseMs, timeoutMs, ...rest } = flags
-  const line = Object.entries(rest).map(([name, value]) => `-${name}=${String(value)}`)
+  const line = Object.entries(rest)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `-${name}=${String(value)}`)
   if (pauseMs !== undefined) line.push(`-pause=${pauseMs}ms`)
   if (timeoutMs !== undefined) line.push(`-timeout=${timeoutMs}ms`)
   return line
