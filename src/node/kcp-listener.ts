@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import { EventEmitter } from 'node:events'
+import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import {
@@ -103,6 +103,12 @@ interface AcceptWaiter {
 
 /** Default of `backlog`: node:net's. */
 const BACKLOG = 511
+/** What calls on a stream reject with when it has ended: ours, and those of Node's streams. */
+const ENDED: ReadonlySet<unknown> = new Set([
+  'ERR_KCP_CLOSED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+])
 
 export class KcpListener
   extends EventEmitter<KcpListenerEvents>
@@ -124,7 +130,8 @@ export class KcpListener
 
   /** @param options of the sessions and the limits. Throws ERR_KCP_CONFIG. */
   constructor(options: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
-    super()
+    super({ captureRejections: true })
+    this[captureRejectionSymbol] = (error, _event, ...args) => this.#onRejection(error, args)
     refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog'])
     this.config = resolveSessionConfig(pickSessionConfig(options))
     this.#limits = resolveLimits(options)
@@ -347,6 +354,19 @@ export class KcpListener
     const at = this.#backlog.indexOf(stream)
     if (at >= 0) this.#backlog.splice(at, 1)
     if (this.#streams.size === 0) this.#allClosed?.()
+  }
+
+  /**
+   * An async 'connection' listener failed. With the end of its own stream (`for await` throws it, `send` rejects with
+   * it) that says nothing new, and one peer's trouble must not end the process; anything else is the program's fault.
+   */
+  #onRejection(error: Error, args: readonly unknown[]): void {
+    const [stream] = args
+    const own = stream instanceof KcpStream ? stream : undefined
+    if (own === undefined || (error !== own.errored && !ENDED.has((error as NodeJS.ErrnoException).code))) {
+      own?.destroy()
+      this.emit('error', error)
+    } else own.destroy()
   }
 
   async #shut(): Promise<void> {
