@@ -110,8 +110,10 @@ export class Kcp implements CongestionState {
   maxFragments = 127
   /** One segment was sent `deadLink` times. Stays set; retransmission goes on, as upstream. */
   dead = false
-  /** ts of the latest PUSH that was stored: the peer's clock, as it wrote it. */
+  /** ts of the latest PUSH that an ACK is owed for: the peer's clock, as it wrote it. */
   heardTs = 0
+  /** The newest ts of a PUSH of ours that the peer echoed; until it did, that of the first one. */
+  echoedTs = 0
   /** ts of the latest PUSH that was sent, and whether there was one. */
   sentTs = 0
   sentPush = false
@@ -739,6 +741,7 @@ export class Kcp implements CongestionState {
   private judgeAck(sn: number, ts: number): boolean {
     if (this.snd.sentAt(sn, ts)) {
       this.proven = true
+      if (seqDiff(ts, this.echoedTs) > 0) this.echoedTs = ts
       return true
     }
     if (
@@ -778,10 +781,10 @@ export class Kcp implements CongestionState {
     }
     if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
     else this.acks.push(sn, ts)
+    this.heardTs = ts
     if (ahead < 0) return
     if (rcv.store(sn, frg, data, at, len)) {
       counters.segmentsIn++
-      this.heardTs = ts
     } else counters.duplicates++
   }
 
@@ -835,6 +838,7 @@ export class Kcp implements CongestionState {
         this.challengeFrom = this.now
       }
       this.challengeTo = this.now
+      this.noteSent()
       this.write(Command.Push, wnd, this.now, this.challengeSn)
     }
   }
@@ -927,9 +931,15 @@ export class Kcp implements CongestionState {
     snd.copyOut(sn, this.scratch, this.used + KCP_OVERHEAD)
     this.used += KCP_OVERHEAD + len
     counters.segmentsOut++
-    this.sentTs = this.now
-    this.sentPush = true
+    this.noteSent()
     if (xmit >= this.deadLink) this.dead = true
+  }
+
+  /** A PUSH goes out now: its ts may come back. */
+  private noteSent(): void {
+    this.sentTs = this.now
+    if (!this.sentPush) this.echoedTs = this.now
+    this.sentPush = true
   }
 
   /** Writes a segment without payload. */

@@ -66,17 +66,19 @@ export const PENDING_TIMEOUT = 5_000
 /** Address challenges: the first at once, then after 250, 500, 1000, 2000 ms; all within PENDING_TIMEOUT. */
 const CHALLENGES = 5
 const CHALLENGE_INTERVAL = 250
-/** Fins sent to a peer that does not answer; a stock peer never does. */
+/** Fins sent to a peer that does not answer; a stock peer never does. Two when nobody reads here any more. */
 const FINS = 4
-/** Least time between two Fins, ms. */
+const FINS_OF_CLOSE = 2
+/** Least and longest time between two Fins, ms: some eight of them within the default lingerTimeout. */
 const FIN_INTERVAL = 50
+const FIN_INTERVAL_MAX = 1_000
 /** Copies of a Reset: nothing repeats it when it is lost. */
 const RESETS = 3
 /** A window that opened again is told this often until data arrives: a lost WINS costs the peer up to 5 s. */
 const RETELLS = 5
-/** How far the ts of a notice may be from the peer's clock as we know it, ms: delay, jitter and drift. */
+/** How far the ts of a notice may be from the peer's clock as we know it, ms, beside one RTO: jitter and drift. */
 const NOTICE_SLACK = 2_000
-/** How old the latest PUSH that the peer stored may be, seen from the latest that we sent, ms. */
+/** How much older than the newest ts that the peer echoed in an ACK the echo of a notice may be (reordering), ms. */
 const ECHO_SLACK = 10_000
 /** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
 const NOTICE_MISSES = 8
@@ -117,6 +119,7 @@ export class KcpSession implements Task {
   private finAcked = false
   private fins = 0
   private finAt = NEVER
+  /** When everything was acknowledged after `end`. */
   private finishedAt = 0
 
   private readonly sendDatagram: (datagram: Uint8Array) => void
@@ -366,8 +369,8 @@ export class KcpSession implements Task {
     if (this.closed) return NEVER
     const { config, kcp } = this
     let at = Math.min(this.retransmitAt(this.flushedAt), this.writeAt, this.retellAt)
-    if (config.idleTimeout > 0) at = Math.min(at, this.heardAt + config.idleTimeout)
-    if (config.keepAlive > 0) at = Math.min(at, Math.max(this.heardAt, this.askedAt) + config.keepAlive)
+    if (this.idleLimit > 0) at = Math.min(at, this.heardAt + this.idleLimit)
+    if (this.askInterval > 0) at = Math.min(at, Math.max(this.heardAt, this.askedAt) + this.askInterval)
     if (!this.wasProven) {
       at = Math.min(at, this.heardAt + PENDING_TIMEOUT)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
@@ -429,8 +432,8 @@ export class KcpSession implements Task {
 
   private judge(now: number): void {
     const { config, kcp } = this
-    if (config.idleTimeout > 0 && now - this.heardAt >= config.idleTimeout) {
-      this.timeOut(now, `nothing was heard for ${config.idleTimeout} ms`, config.idleTimeout)
+    if (this.idleLimit > 0 && now - this.heardAt >= this.idleLimit) {
+      this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
     } else if (!this.wasProven && now - this.heardAt >= PENDING_TIMEOUT) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
     } else if (kcp.waitSnd() > 0 && config.stallTimeout > 0 && now - this.progressAt >= config.stallTimeout) {
@@ -472,9 +475,20 @@ export class KcpSession implements Task {
     if (this.challenges > 1 || acks + head > kcp.allowance) kcp.challenge()
   }
 
-  private keepAlive(now: number): void {
+  /** Silence that ends the session, ms; 0: none. A half that waits for the other's end never waits for ever. */
+  private get idleLimit(): number {
+    const { idleTimeout, stallTimeout } = this.config
+    return idleTimeout === 0 && this.sending === 'finished' ? stallTimeout : idleTimeout
+  }
+
+  /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
+  private get askInterval(): number {
     const { keepAlive } = this.config
-    if (keepAlive === 0 || now - Math.max(this.heardAt, this.askedAt) < keepAlive) return
+    return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
+  }
+
+  private keepAlive(now: number): void {
+    if (this.askInterval === 0 || now - Math.max(this.heardAt, this.askedAt) < this.askInterval) return
     this.ask(now)
     // So much silence: give back what the windows do not need.
     this.kcp.trim()
@@ -516,7 +530,7 @@ export class KcpSession implements Task {
 
   // ---- the end ---------------------------------------------------------------------------------------------
 
-  /** Until when a peer that does not answer Fins may still send. */
+  /** Until when a peer that does not answer our Fins is waited for: it may still send. */
   private get quietUntil(): number {
     return Math.max(this.finishedAt, this.dataAt) + this.config.lingerTimeout
   }
@@ -527,9 +541,11 @@ export class KcpSession implements Task {
       else this.finishSending(now)
     }
     if (this.sending === 'notifying') {
-      // A whole close does not wait for a peer that may never answer; half of one needs to know.
-      const enough = this.halfClose ? FINS : 2
-      if (this.finAcked || (now >= this.finAt && this.fins >= enough)) this.finishSending(now)
+      // A whole close does not wait long for a peer that may never answer; half of one needs to know.
+      // A peer that sent a Fin itself will answer ours if it is still there.
+      const kin = this.remoteFinal !== undefined
+      const enough = kin ? now >= this.quietUntil : this.fins >= (this.halfClose ? FINS : FINS_OF_CLOSE)
+      if (this.finAcked || (now >= this.finAt && enough)) this.finishSending(now)
       else if (now >= this.finAt) this.notify(now)
     }
     if (this.sending !== 'finished') return
@@ -541,14 +557,17 @@ export class KcpSession implements Task {
   private notify(now: number): void {
     this.sending = 'notifying'
     if (this.config.lifecycle !== 'fin') return
-    this.finAt = now + Math.max(FIN_INTERVAL, this.kcp.rtt.rto) * 2 ** Math.min(this.fins, FINS)
+    if (this.fins === 0) this.finishedAt = now
+    this.finAt =
+      now +
+      Math.min(FIN_INTERVAL_MAX, Math.max(FIN_INTERVAL, this.kcp.rtt.rto) * 2 ** Math.min(this.fins, FINS))
     this.fins++
     this.sendNotice(NoticeKind.Fin, now)
   }
 
   private finishSending(now: number): void {
     this.sending = 'finished'
-    this.finishedAt = now
+    if (this.fins === 0) this.finishedAt = now
   }
 
   private sendNotice(kind: NoticeKind, now: number): void {
@@ -610,12 +629,12 @@ export class KcpSession implements Task {
     if (notice.ts !== undefined && this.peerTsKnown) {
       const elapsed = now - this.peerTsAt
       const off = seqDiff(notice.ts, Math.floor(this.peerTs + elapsed) >>> 0)
-      if (Math.abs(off) > NOTICE_SLACK + elapsed / 500) return false
+      if (Math.abs(off) > NOTICE_SLACK + kcp.rtt.rto + elapsed / 500) return false
       proofs++
     }
     if (notice.echo !== undefined && kcp.sentPush) {
-      const age = seqDiff(kcp.sentTs, notice.echo)
-      if (age < 0 || age > ECHO_SLACK) return false
+      if (seqDiff(notice.echo, kcp.sentTs) > 0 || seqDiff(kcp.echoedTs, notice.echo) > ECHO_SLACK)
+        return false
       proofs++
     }
     return proofs > 0

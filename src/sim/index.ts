@@ -24,6 +24,7 @@ export {
   type NetworkCounters,
   type Tap,
 } from './memory.ts'
+export { SessionPair, type SessionPairOptions } from './pair.ts'
 export { Prng } from './prng.ts'
 export { type ProfileName, profiles } from './profiles.ts'
 export { formatDatagram, parseTrace } from './trace.ts'
