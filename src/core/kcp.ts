@@ -901,7 +901,10 @@ export class Kcp implements CongestionState {
 
   private fits(len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false
-    return this.used + KCP_OVERHEAD + len <= this.allowance
+    const used = this.used + KCP_OVERHEAD + len
+    // What does not fit behind what is written takes a second datagram.
+    const datagrams = this.used > 0 && used > this.mtu ? 2 : 1
+    return used + datagrams * this.overhead <= this.allowance
   }
 
   private backOff(rto: number): number {

@@ -156,6 +156,18 @@ test('a segment is written whole or not at all', () => {
   }
 })
 
+test('the bytes that a codec adds count for every datagram', () => {
+  for (let allowance = 0; allowance < 300; allowance += 5) {
+    const t = new Trace({ ...FAST, mtu: 100 }).at(0)
+    t.kcp.overhead = 20
+    t.kcp.allowance = allowance
+    t.send(20, 30, 40, 10, 76).flush()
+    const bytes = t.take().reduce((sum, { length }) => sum + length + 20, 0)
+    ok(bytes <= allowance, `${bytes} of ${allowance}`)
+    equal(t.kcp.allowance, allowance - bytes)
+  }
+})
+
 test('with plenty allowed nothing is kept back', () => {
   const t = new Trace(FAST).at(0)
   t.kcp.allowance = 1e9
