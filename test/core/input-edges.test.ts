@@ -308,6 +308,13 @@ test('I17: an ACK whose own una removed its segment is timed still (hardened)', 
   equal(t.kcp.stats().staleAcks, 1, 'a later repeat is stale')
 })
 
+test('I17: an ACK of a segment that was never sent passes over none that were (sys)', () => {
+  const t = Trace.sys({ resend: 1, nc: true }).at(0).send('a', 'b').skip().at(20)
+  t.input('ack sn=2 ts=0', 'ack sn=77 ts=0', `ack sn=${2 ** 32 - 1} ts=0`)
+  deepEqual(t.skips, [0, 0])
+  t.expect()
+})
+
 test('I18: an ACK from the future of our clock is not timed, but acknowledges (sys)', () => {
   const t = Trace.sys({ nc: true }).at(100).send('a').skip().at(120).input('ack sn=0 ts=121')
   equal(t.block.rx_srtt, 0)

@@ -2,8 +2,9 @@
 import { deepEqual, equal, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { parseTrace } from '../../src/sim/trace.ts'
 import { ikcp_peeksize, ikcp_recv, ikcp_wndsize } from '../../src/sys.ts'
-import { joined, onBoth, Trace } from '../support/trace.ts'
+import { CONV, joined, onBoth, Trace } from '../support/trace.ts'
 
 /** Reads a block as C programs do: the return code, and the text that was copied. */
 function recvInto(t: Trace, len: number): [code: number, text: string] {
@@ -67,6 +68,8 @@ test('R3: recvInto names the bytes needed and given, and the message stays', () 
   )
   const target = new Uint8Array(8)
   equal(kcp.recvInto(target), 5)
+  kcp.input(parseTrace('push sn=1 "world"', { conv: CONV }))
+  equal(kcp.recvInto(new Uint8Array(5)), 5, 'just large enough')
   equal(String.fromCharCode(...target), 'hello\0\0\0')
   equal(kcp.recvInto(target), undefined)
 })
