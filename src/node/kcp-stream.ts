@@ -178,7 +178,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
   get readyState(): 'open' | 'readOnly' | 'writeOnly' | 'closed' {
     if (this.destroyed || this.#session.closed) return 'closed'
-    if (this.readableEnded || this.#eof) return this.writableEnded ? 'closed' : 'writeOnly'
+    if (this.readableEnded || (this.#eof && this.readableLength === 0))
+      return this.writableEnded ? 'closed' : 'writeOnly'
     return this.writableEnded ? 'readOnly' : 'open'
   }
   /** Most bytes of one message; see KcpSession. */
@@ -468,12 +469,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     }
   }
 
-  /** Whether everything that the peer sent was read; tells the readable side. */
+  /** Whether everything that the peer sent was taken from the engine; tells the readable side, which may hold some yet. */
   #atEnd(): boolean {
     if (this.#eof) return true
     const session = this.#session
     const over = session.ended || (session.closed && session.closeError === undefined && !session.readable)
-    if (!over || this.#rest !== undefined || this.readableLength > 0) return false
+    if (!over || this.#rest !== undefined) return false
     this.#eof = true
     this.push(null)
     // Nobody may be reading: 'end' must come all the same, or the stream would never close.
