@@ -55,6 +55,24 @@ test('the payload is copied', () => {
   }
 })
 
+test('any part of a datagram may be the payload, short or long', () => {
+  for (const size of [10, 128, 129, 1400]) {
+    const datagram = Uint8Array.from({ length: size + 9 }, (_, i) => i)
+    for (const [start, len] of [
+      [0, size + 9],
+      [0, size],
+      [4, size],
+      [9, size],
+    ] as const) {
+      const window = new ReceiveWindow()
+      window.store(0, 0, datagram, start, len)
+      const into = new Uint8Array(len)
+      window.take(into, false)
+      deepEqual(into, datagram.slice(start, start + len))
+    }
+  }
+})
+
 test('peeking keeps, and may be done again', () => {
   const window = new ReceiveWindow()
   store(window, 0, 'he', 1)
