@@ -107,6 +107,8 @@ export class KcpSession implements Task {
   closeError: KcpError | undefined
   /** Whether anything valid was ever heard. */
   heard = false
+  /** Whether something written was not acknowledged when the session ended. */
+  private lost = false
   /** Bytes of application data taken and delivered. */
   bytesWritten = 0
   bytesRead = 0
@@ -191,7 +193,7 @@ export class KcpSession implements Task {
 
   /** Whether everything written was acknowledged. */
   get drained(): boolean {
-    return this.kcp.waitSnd() === 0
+    return this.kcp.waitSnd() === 0 && !this.lost
   }
 
   /** Whether writing is still possible. */
@@ -644,6 +646,7 @@ export class KcpSession implements Task {
     if (this.closed) return
     this.closeReason = reason
     this.closeError = error
+    this.lost = this.kcp.waitSnd() > 0
     this.onClosed?.()
   }
 

@@ -109,7 +109,7 @@ test('KcpStream.connectWithTransport goes over anything that moves datagrams', a
   equal(transport.closed, false, 'a transport of yours is not closed with the stream')
   const owned = world.network.transport('client')
   const other = await KcpStream.connectWithTransport(
-    SERVER,
+    'server:4000',
     { clock: world.clock, ownsTransport: true },
     owned,
   )
