@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { describe, replay, type Schedule } from './replay.ts'
 
-for (const folder of ['ikcp']) {
+for (const folder of ['ikcp', 'ikcp-extra']) {
   for (const file of readdirSync(join('test/vectors', folder)).sort()) {
     if (!file.endsWith('.json.gz')) continue
     test(`${folder}/${file} comes out as the reference engine recorded it`, () => {
