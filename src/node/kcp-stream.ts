@@ -347,14 +347,18 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#destroyed = done
-    const finished = error === null && this.writableFinished && (this.readableEnded || this.#closing)
-    if (!this.#session.closed && !finished) {
-      this.#session.abort(this.#now(), error instanceof KcpError ? error : undefined)
+    const session = this.#session
+    if (!session.closed) {
+      const finished = this.writableFinished && this.#closing
+      // `for await` destroys its stream at the end: what was written until then must still arrive.
+      if (error === null && this.readableEnded) session.close(this.#now())
+      else if (error !== null || !finished)
+        session.abort(this.#now(), error instanceof KcpError ? error : undefined)
     }
     const failure = error ?? this.#closedError()
     this.#failWaiters(failure)
-    // Both ways are done: the session says goodbye on its own, and 'close' comes when it has.
-    if (this.#session.closed) this.#finish(error)
+    // Otherwise the session says goodbye on its own, and 'close' comes when it has.
+    if (session.closed) this.#finish(error)
     else this.#touch()
   }
 
