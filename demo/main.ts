@@ -41,12 +41,10 @@ async function main(args: readonly string[]): Promise<number> {
   )
   const watch = new AbortController()
   const watchdog = setTimeout(() => {
-    const seconds = TIME_LIMIT / 1000
-    watch.abort(
-      new Error(
-        `not done after ${seconds} s: too bad a network, or too large a file (see --size), for this demo`,
-      ),
-    )
+    const cause = 'the network is too bad, or the file too large (see --size), for a demo'
+    watch.abort(new Error(`not done after ${TIME_LIMIT / 1000} s: ${cause}`))
+    // Should even the clean-up hang.
+    setTimeout(() => process.exit(1), 2_000).unref()
   }, TIME_LIMIT)
   let result: DemoResult
   try {
