@@ -13,8 +13,9 @@
  * Counters of queues (`nsnd_buf` and its like) are read-only; assigning one throws.
  * @module
  */
+import { PARITY } from './core/config.ts'
 import type { CongestionControl } from './core/congestion/controller.ts'
-import { Kcp } from './core/kcp.ts'
+import { Engine } from './core/engine.ts'
 import { KCP_LOG } from './core/log.ts'
 import { setAllocator } from './core/memory.ts'
 import { KCP_OVERHEAD, readU32 } from './core/segment.ts'
@@ -99,18 +100,19 @@ export class IKCPCB {
   ccops: IKCPOPS | null = null
   /** For a congestion controller's own state. */
   congest: unknown = null
-  readonly #kcp: Kcp
+  readonly #kcp: Engine
 
   constructor(conv: number, user: unknown) {
     this.user = user
-    this.#kcp = new Kcp(conv >>> 0, (datagram) => {
+    this.#kcp = new Engine(conv >>> 0, PARITY)
+    this.#kcp.output = (datagram) => {
       this.output?.(datagram, datagram.length, this, this.user)
-    })
+    }
     this.#kcp.writeLog = (line) => this.writelog?.(line, this, this.user)
   }
 
   /** The engine behind a block. */
-  static engine(block: IKCPCB): Kcp {
+  static engine(block: IKCPCB): Engine {
     return block.#kcp
   }
 

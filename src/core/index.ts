@@ -14,8 +14,9 @@ export {
   resolveConfig,
 } from './config.ts'
 export type { CongestionControl, CongestionState } from './congestion/controller.ts'
+export { InputResult } from './engine.ts'
 export { KcpError, type KcpErrorCode, type KcpErrorDetail } from './errors.ts'
-export { InputResult, Kcp, type KcpOutput } from './kcp.ts'
+export { Kcp, type KcpOutput } from './kcp.ts'
 export { KCP_LOG } from './log.ts'
 export { Command, KCP_OVERHEAD } from './segment.ts'
 export type { KcpCounters, KcpStats } from './stats.ts'

@@ -17,7 +17,7 @@ import {
 
 /** A complete, checked configuration of sessions. Times in ms, sizes in bytes unless they say segments. */
 export interface ResolvedSessionConfig {
-  /** The engine's settings, all hardening on unless told otherwise. */
+  /** The engine's settings; unless told otherwise with all hardening on, and a probeInterval of 500 ms. */
   readonly kcp: ResolvedKcpConfig
   /** Least time between two checks for retransmissions. Default: the engine's interval. */
   readonly flushInterval: number
@@ -75,6 +75,8 @@ const IDLE_TIMEOUTS: Readonly<Record<KcpPresetName, number>> = {
 
 /** Most keep-alive silence, ms: NAT mappings for UDP live 30 s or more. */
 const KEEP_ALIVE = 15_000
+/** First wait before a closed window is asked for, ms: a lost WINS must not cost 5 s. As kcp-go since 5.6.43. */
+const PROBE_INTERVAL = 500
 /** Longest timer that setTimeout takes. */
 const TIME_MAX = 0x7fff_ffff
 const SIZE_MAX = Number.MAX_SAFE_INTEGER
@@ -125,7 +127,7 @@ export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSes
   if (!Object.hasOwn(presets, preset)) {
     throw configError('preset', preset, "'default', 'normal', 'fast' or 'turbo'")
   }
-  const kcp = resolveConfig(preset, { hardening: HARDENED }, config.kcp)
+  const kcp = resolveConfig(preset, { hardening: HARDENED, probeInterval: PROBE_INTERVAL }, config.kcp)
   const mss = kcp.mtu - 24
   const time = (field: keyof KcpSessionConfig, fallback: number, low = 0): number =>
     config[field] === undefined ? fallback : requireInteger(field, config[field], low, TIME_MAX)

@@ -12,8 +12,10 @@
  *
  * @module
  */
+
+import { InputResult } from '../core/engine.ts'
 import { KcpError } from '../core/errors.ts'
-import { InputResult, Kcp } from '../core/kcp.ts'
+import { Kcp } from '../core/kcp.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { KCP_OVERHEAD, readU32 } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
@@ -82,8 +84,14 @@ const NOTICE_SLACK = 2_000
 const ECHO_SLACK = 10_000
 /** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
 const NOTICE_MISSES = 8
-/** A message of this many fragments fits every receiver known, whatever it advertised first (kcp-go's default). */
-const SAFE_FRAGMENTS = 32
+/**
+ * The smallest receive window known (kcp-go's default). Until the peer told its own, no more than this is sent at once:
+ * upstream guesses 128, and what a smaller window drops backs off again and again. Messages of this many fragments are
+ * taken in any case: an early, partly filled window is no reason to refuse them.
+ */
+const SMALLEST_WINDOW = 32
+/** Least time between two questions to a silent peer, ms. */
+const ASK_AGAIN = 1_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
 
@@ -163,6 +171,7 @@ export class KcpSession implements Task {
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
     this.kcp.overhead = options.overhead ?? 0
+    this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
     this.wasProven = options.role === 'client'
     if (!this.wasProven) this.kcp.allowance = 0
@@ -210,7 +219,7 @@ export class KcpSession implements Task {
   get maxMessageSize(): number {
     const { maxFragments, mss } = this.kcp
     // A message with more fragments than the peer's window has slots could never be read there.
-    const room = this.bestWnd > 0 ? Math.max(this.bestWnd, SAFE_FRAGMENTS) : 127
+    const room = this.bestWnd > 0 ? Math.max(this.bestWnd, SMALLEST_WINDOW) : 127
     return Math.min(maxFragments, room) * mss
   }
 
@@ -252,15 +261,17 @@ export class KcpSession implements Task {
 
   /** The next message, or undefined. Works after the close too, until everything was read. */
   recv(): Uint8Array | undefined {
+    const told = this.kcp.probe.tellPending
     const message = this.kcp.recv()
-    if (message !== undefined) this.afterRead(message.length)
+    if (message !== undefined) this.afterRead(message.length, told)
     return message
   }
 
   /** Copies the next message into `target`; see Kcp.recvInto. */
   recvInto(target: Uint8Array): number | undefined {
+    const told = this.kcp.probe.tellPending
     const size = this.kcp.recvInto(target)
-    if (size !== undefined) this.afterRead(size)
+    if (size !== undefined) this.afterRead(size, told)
     return size
   }
 
@@ -333,7 +344,7 @@ export class KcpSession implements Task {
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
       this.retells = 0
-      this.learnClock(kcp.heardTs, now)
+      this.learnClock(kcp.proof.heardTs, now)
     }
     if (kcp.proven && !this.wasProven) {
       this.wasProven = true
@@ -372,7 +383,7 @@ export class KcpSession implements Task {
     const { config, kcp } = this
     let at = Math.min(this.retransmitAt(this.flushedAt), this.writeAt, this.retellAt)
     if (this.idleLimit > 0) at = Math.min(at, this.heardAt + this.idleLimit)
-    if (this.askInterval > 0) at = Math.min(at, Math.max(this.heardAt, this.askedAt) + this.askInterval)
+    at = Math.min(at, this.askAt)
     if (!this.wasProven) {
       at = Math.min(at, this.heardAt + PENDING_TIMEOUT)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
@@ -489,8 +500,16 @@ export class KcpSession implements Task {
     return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
 
+  /** When to ask next. One question may be lost: until the answer comes it is repeated. */
+  private get askAt(): number {
+    const { askInterval, heardAt, askedAt } = this
+    if (askInterval === 0) return NEVER
+    if (askedAt <= heardAt) return heardAt + askInterval
+    return Math.max(heardAt + askInterval, askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto))
+  }
+
   private keepAlive(now: number): void {
-    if (this.askInterval === 0 || now - Math.max(this.heardAt, this.askedAt) < this.askInterval) return
+    if (now < this.askAt) return
     this.ask(now)
     // So much silence: give back what the windows do not need.
     this.kcp.trim()
@@ -508,11 +527,12 @@ export class KcpSession implements Task {
     }
   }
 
-  private afterRead(size: number): void {
+  /** `told`: whether the window was to be told anyway, before this read. */
+  private afterRead(size: number, told: boolean): void {
     this.bytesRead += size
-    if (!this.kcp.probe.tellPending) return
+    if (told || !this.kcp.probe.tellPending) return
+    // The window was closed, and this read opened it.
     this.urgent = true
-    if (this.retells > 0) return
     this.retells = RETELLS
     this.retellAt = this.flushedAt + this.kcp.rtt.rto
   }
@@ -583,12 +603,12 @@ export class KcpSession implements Task {
       sn: this.kcp.sndNxt,
       done: !this.halfClose,
       ts: this.ts(now),
-      echo: this.peerTsKnown ? this.kcp.heardTs : undefined,
+      echo: this.peerTsKnown ? this.kcp.proof.heardTs : undefined,
     })
   }
 
   private sendReset(now: number): void {
-    if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.sentPush)) return
+    if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.proof.sentPush)) return
     // A peer whose address is unproven is not worth more than one.
     for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now)
   }
@@ -634,8 +654,8 @@ export class KcpSession implements Task {
       if (Math.abs(off) > NOTICE_SLACK + kcp.rtt.rto + elapsed / 500) return false
       proofs++
     }
-    if (notice.echo !== undefined && kcp.sentPush) {
-      if (seqDiff(notice.echo, kcp.sentTs) > 0 || seqDiff(kcp.echoedTs, notice.echo) > ECHO_SLACK)
+    if (notice.echo !== undefined && kcp.proof.sentPush) {
+      if (seqDiff(notice.echo, kcp.proof.sentTs) > 0 || seqDiff(kcp.proof.echoedTs, notice.echo) > ECHO_SLACK)
         return false
       proofs++
     }

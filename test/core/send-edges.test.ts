@@ -268,7 +268,8 @@ onBoth('S16: an mtu lowered under queued segments: each goes out alone, the next
   const t = make({ ...FAST })
     .at(0)
     .send(1376, 10, 1000)
-  if (t.kcp.setMtu) t.kcp.setMtu(200)
+  t.kcp.mtu = 200
+  t.kcp.mss = 176
   t.send(300)
   const sizes = t
     .flush()

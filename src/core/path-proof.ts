@@ -1,0 +1,62 @@
+/**
+ * Who echoes a ts that only went to one address receives there. A session's clock starts at a secret random number, so
+ * this holds the times that prove something: what was sent, what came back, what was heard.
+ *
+ * Also the challenge: a PUSH that the peer has already passed (sn = snd_una - 1, no payload). Every KCP answers such a
+ * repeat with an ACK that echoes its ts, and delivers nothing. See docs/decisions/0004.
+ * @module
+ */
+import { seqAdd, seqDiff } from './seq.ts'
+
+export class PathProof {
+  /** The peer echoed a ts of ours: it receives at its address. */
+  proven = false
+  /** ts of the latest PUSH that an ACK was owed for: the peer's clock, as it wrote it. */
+  heardTs = 0
+  /** Whether a PUSH was sent, and the ts of the latest one. */
+  sentPush = false
+  sentTs = 0
+  /** The newest ts of a PUSH of ours that the peer echoed; until it did, that of the first one. */
+  echoedTs = 0
+  /** Put a challenge into the next flush. */
+  challengePending = false
+  private challenged = false
+  /** sn of the challenge, and its first and latest ts. */
+  private sn = 0
+  private from = 0
+  private to = 0
+
+  /** A PUSH goes out at `now`: its ts may come back. */
+  sent(now: number): void {
+    this.sentTs = now
+    if (!this.sentPush) this.echoedTs = now
+    this.sentPush = true
+  }
+
+  /** A challenge goes out at `now`; returns its sn. */
+  challenge(sndUna: number, now: number): number {
+    this.challengePending = false
+    // The same sn for all repeats: nothing of ours can be in flight under it.
+    if (!this.challenged) {
+      this.challenged = true
+      this.sn = seqAdd(sndUna, -1)
+      this.from = now
+    }
+    this.to = now
+    this.sent(now)
+    return this.sn
+  }
+
+  /** An ACK named a transmission of a segment in flight. */
+  echoed(ts: number): void {
+    this.proven = true
+    if (seqDiff(ts, this.echoedTs) > 0) this.echoedTs = ts
+  }
+
+  /** An ACK that names nothing in flight: it may answer the challenge. */
+  judge(sn: number, ts: number): void {
+    if (this.challenged && sn === this.sn && seqDiff(ts, this.from) >= 0 && seqDiff(ts, this.to) <= 0) {
+      this.proven = true
+    }
+  }
+}
