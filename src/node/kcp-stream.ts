@@ -350,8 +350,10 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const session = this.#session
     if (!session.closed) {
       const finished = this.writableFinished && this.#closing
-      // `for await` destroys its stream at the end: what was written until then must still arrive.
-      if (error === null && this.readableEnded) session.close(this.#now())
+      // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was
+      // written until then must still arrive.
+      const iterated = this.readableEnded && (error === null || error.name === 'AbortError')
+      if (iterated) session.close(this.#now())
       else if (error !== null || !finished)
         session.abort(this.#now(), error instanceof KcpError ? error : undefined)
     }
