@@ -1,0 +1,138 @@
+/**
+ * Every example runs, as a process of its own, and ends by itself.
+ */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Prng } from '../src/sim/index.ts'
+
+/** Longest that an example may take, ms; on an idle machine each needs one second or less. */
+const LIMIT = 30_000
+
+const folder = mkdtempSync(join(tmpdir(), 'kcp-io-examples-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Run {
+  readonly process: ChildProcess
+  /** Everything that it printed so far. */
+  output(): string
+  /** Resolves with the first match in its output; rejects when it ends without one. */
+  says(pattern: RegExp): Promise<RegExpExecArray>
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string | null>
+}
+
+function example(name: string, ...words: readonly string[]): Run {
+  const path = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
+  const child = spawn(process.execPath, [path, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const pipe of [child.stdout, child.stderr]) {
+    pipe.setEncoding('utf8')
+    pipe.on('data', (text: string) => {
+      output += text
+      child.emit('said')
+    })
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT)
+  const ended = once(child, 'close').then(([code, signal]) => {
+    clearTimeout(timer)
+    return (code ?? signal) as number | string | null
+  })
+  const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
+    let over = false
+    void ended.then(() => {
+      over = true
+      child.emit('said')
+    })
+    for (;;) {
+      const match = pattern.exec(output)
+      if (match !== null) return match
+      assert.equal(over, false, `${name} ended without saying ${pattern}:\n${output}`)
+      await once(child, 'said')
+    }
+  }
+  return { process: child, output: () => output, says, ended }
+}
+
+/** Ends well: with exit code 0. */
+async function ends(run: Run): Promise<void> {
+  assert.equal(await run.ended, 0, run.output())
+}
+
+test('every example has its test here', () => {
+  const here = readFileSync(fileURLToPath(import.meta.url), 'utf8')
+  const missing = readdirSync(new URL('../examples', import.meta.url))
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => file.slice(0, -3))
+    .filter((name) => !here.includes(`example('${name}'`))
+  assert.deepEqual(missing, [])
+})
+
+test('echo-server and echo-client: five messages come back, and both ends close', async () => {
+  const server = example('echo-server', '--once')
+  const [, port] = await server.says(/listening on port (\d+)/)
+  const client = example('echo-client', port!)
+  await ends(client)
+  assert.equal(client.output().match(/^message \d came back after/gm)?.length, 5, client.output())
+  await ends(server)
+  assert.match(server.output(), /closed \(peer\)/)
+})
+
+test('echo-server ends gracefully when asked to', { skip: process.platform === 'win32' }, async () => {
+  const server = example('echo-server')
+  await server.says(/listening on port/)
+  server.process.kill('SIGTERM')
+  await ends(server)
+})
+
+test('echo-client tells that nobody listens', async () => {
+  // A port that was free a moment ago.
+  const server = example('echo-server')
+  const [, port] = await server.says(/listening on port (\d+)/)
+  server.process.kill('SIGKILL')
+  await server.ended
+  const client = example('echo-client', port!)
+  assert.equal(await client.ended, 1, client.output())
+  assert.match(client.output(), /^ERR_KCP_(CONNECT|TIMEOUT): /)
+})
+
+test('split-halves: reading and writing go on side by side', async () => {
+  const run = example('split-halves')
+  await ends(run)
+  assert.match(run.output(), /\d+ inputs sent, 20 snapshots read/)
+})
+
+test('custom-transport: sealed datagrams cross a transport that loses some, and a stranger stays out', async () => {
+  const run = example('custom-transport')
+  await ends(run)
+  assert.match(run.output(), /50 echoes; the client sent \d+ datagrams, of which [1-9]\d* were lost/)
+  assert.match(run.output(), /a stranger: the peer did not answer/)
+  assert.match(run.output(), /the server dropped [1-9]\d* of its datagrams/)
+})
+
+test('file-transfer: the received file has the same bytes', async () => {
+  const from = join(folder, 'from')
+  const to = join(folder, 'to')
+  const prng = new Prng(20260)
+  writeFileSync(
+    from,
+    Uint8Array.from({ length: 1_500_001 }, () => prng.next() * 256),
+  )
+  const receiver = example('file-transfer', 'receive', to)
+  const [, port] = await receiver.says(/waiting on port (\d+)/)
+  const sender = example('file-transfer', 'send', from, port!)
+  await Promise.all([ends(sender), ends(receiver)])
+  assert.match(sender.output(), /both ends have the same bytes/)
+  assert.deepEqual(readFileSync(to), readFileSync(from))
+})
+
+test('file-transfer explains itself when called wrongly', async () => {
+  const run = example('file-transfer')
+  assert.equal(await run.ended, 2)
+  assert.match(run.output(), /^usage: /)
+})
