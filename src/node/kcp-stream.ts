@@ -513,6 +513,9 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       if (chunk === undefined) break
       this.#wanted = this.push(chunk)
     }
+    // Closing, and nobody has read for a whole window: what waits is dropped, or two ends that close at once would
+    // each wait for the other to read.
+    if (this.#closing && this.#session.kcp.rcv.unused === 0) while (this.#take(undefined) !== undefined);
     if (!this.destroyed) this.#atEnd()
   }
 
