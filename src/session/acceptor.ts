@@ -167,6 +167,11 @@ export class Acceptor<Peer> {
     if (session === undefined) {
       if (!this.mayOpen(datagram, conv, entry, now)) return
       session = this.open(conv, entry, now)
+      // Refused by the application: its client must hear it, or it would knock again and again.
+      if (session.closed) {
+        this.reset(datagram, conv, entry)
+        return
+      }
     }
     session.receive(datagram, now, wireSize)
     heard(session)
