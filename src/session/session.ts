@@ -71,6 +71,8 @@ const CHALLENGE_INTERVAL = 250
 /** Fins sent to a peer that does not answer; a stock peer never does. Two when nobody reads here any more. */
 const FINS = 4
 const FINS_OF_CLOSE = 2
+/** Copies of the last Fin of a close that nobody answered. */
+const PARTING_FINS = 2
 /** Least and longest time between two Fins, ms: some eight of them within the default lingerTimeout. */
 const FIN_INTERVAL = 50
 const FIN_INTERVAL_MAX = 1_000
@@ -559,7 +561,9 @@ export class KcpSession implements Task {
 
   private closeStep(now: number): void {
     if (this.sending === 'draining' && this.drained) {
-      if (this.config.lifecycle === 'fin') this.notify(now)
+      // Without a PUSH either way there is no conversation that the peer could know of.
+      const known = this.kcp.proof.sentPush || this.peerTsKnown
+      if (this.config.lifecycle === 'fin' && known) this.notify(now)
       else this.finishSending(now)
     }
     if (this.sending === 'notifying') {
@@ -567,8 +571,12 @@ export class KcpSession implements Task {
       // A peer that sent a Fin itself will answer ours if it is still there.
       const kin = this.remoteFinal !== undefined
       const enough = kin ? now >= this.quietUntil : this.fins >= (this.halfClose ? FINS : FINS_OF_CLOSE)
-      if (this.finAcked || (now >= this.finAt && enough)) this.finishSending(now)
-      else if (now >= this.finAt) this.notify(now)
+      if (this.finAcked) this.finishSending(now)
+      else if (now >= this.finAt && enough) {
+        // Who missed them all may be waiting for ever, and nobody will be here to repeat them.
+        if (!this.halfClose) for (let i = PARTING_FINS; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
+        this.finishSending(now)
+      } else if (now >= this.finAt) this.notify(now)
     }
     if (this.sending !== 'finished') return
     if (!this.halfClose || this.remoteFinal !== undefined) this.finish(this.endedFirst ?? 'local', undefined)
