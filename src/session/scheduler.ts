@@ -18,6 +18,8 @@ export interface Task {
 
 /** A timer this late means that the process was stopped or blocked: what waits in the socket is heard first, ms. */
 const STALL = 1_000
+/** Deadlines farther away than this are looked at again on the way, ms: u32 time and setTimeout end at 2^31. */
+const FAR = 2 ** 30
 
 export class Scheduler {
   readonly clock: Clock
@@ -76,23 +78,41 @@ export class Scheduler {
 
   private readonly endOfTurn = (): void => {
     this.soonArmed = false
+    const now = this.clock.now()
+    // The turn itself may have blocked past the timer.
+    if (this.stalled(now)) return
+    try {
+      this.runTouched(now)
+    } finally {
+      this.arm()
+    }
+  }
+
+  private runTouched(now: number): void {
     const due = this.touched
     this.touched = []
-    const now = this.clock.now()
-    for (const task of due) {
-      if (!this.isTouched.delete(task)) continue
-      this.runTask(task, now)
+    let i = 0
+    try {
+      for (; i < due.length; i++) {
+        if (this.isTouched.delete(due[i]!)) this.runTask(due[i]!, now)
+      }
+    } finally {
+      // A callback of the application threw. That is for the process to see; the others still have their turn.
+      for (i++; i < due.length; i++) if (this.isTouched.delete(due[i]!)) this.touch(due[i]!)
     }
-    this.arm()
   }
 
   private runTask(task: Task, now: number): void {
-    task.run(now)
-    const id = this.ids.get(task)
-    if (id === undefined) return
-    const at = task.deadline()
-    if (at === Number.POSITIVE_INFINITY) this.heap.delete(id)
-    else this.heap.set(id, Math.ceil(at) >>> 0)
+    try {
+      task.run(now)
+    } finally {
+      const id = this.ids.get(task)
+      if (id !== undefined) {
+        const at = task.deadline()
+        if (at === Number.POSITIVE_INFINITY) this.heap.delete(id)
+        else this.heap.set(id, Math.ceil(Math.min(at, now + FAR)) >>> 0)
+      }
+    }
   }
 
   /** The earliest deadline as ms of the clock: the heap keeps u32. */
@@ -122,25 +142,41 @@ export class Scheduler {
   private readonly onTimer = (): void => {
     // A timer may fire a little before its time: nobody is shown a time before its own deadline.
     const now = Math.max(this.clock.now(), this.timerAt)
-    const late = now - this.timerAt
     this.timer = undefined
+    if (this.stalled(now)) return
     this.timerAt = Number.POSITIVE_INFINITY
-    if (late < STALL) {
-      this.runDue(now)
-      return
-    }
-    // Nobody could hear for that long. What the peers sent meanwhile waits in the socket: let it in before judging.
+    this.runDue(now)
+  }
+
+  /** Whether the timer is so late that nobody could hear for that long; all is put off then until the socket was. */
+  private stalled(now: number): boolean {
+    const late = now - this.timerAt
+    if (late < STALL) return false
+    this.disarm()
     for (const task of this.ids.keys()) task.forgive(late)
-    this.clock.soon(() => this.clock.soon(() => this.runDue(this.clock.now())))
+    // What the peers sent meanwhile waits in the socket: let it in before judging.
+    this.clock.soon(() =>
+      this.clock.soon(() => {
+        try {
+          this.runTouched(this.clock.now())
+        } finally {
+          this.runDue(this.clock.now())
+        }
+      }),
+    )
+    return true
   }
 
   private runDue(now: number): void {
-    // A task that is due again at once waits for the next timer, so this loop ends.
-    for (let left = this.heap.size; left > 0 && this.earliest(now) <= now; left--) {
-      const id = this.heap.first()
-      this.heap.delete(id)
-      this.runTask(this.tasks[id]!, now)
+    try {
+      // A task that is due again at once waits for the next timer, so this loop ends.
+      for (let left = this.heap.size; left > 0 && this.earliest(now) <= now; left--) {
+        const id = this.heap.first()
+        this.heap.delete(id)
+        this.runTask(this.tasks[id]!, now)
+      }
+    } finally {
+      this.arm()
     }
-    this.arm()
   }
 }
