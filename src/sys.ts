@@ -24,7 +24,10 @@ import { seqAdd } from './core/seq.ts'
 export type IUINT32 = number
 export type IINT32 = number
 
-/** One segment, as a snapshot. `data` is a copy. */
+/**
+ * One segment, as a snapshot. `data` is a copy. What the engine does not keep is 0: `wnd` and `una`, and of received
+ * segments `ts`.
+ */
 export interface IKCPSEG {
   conv: number
   cmd: number

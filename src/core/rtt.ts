@@ -41,6 +41,6 @@ export class RttEstimator {
     }
     const variance = Math.imul(4, this.rttvar) >>> 0
     const rto = (this.srtt + Math.max(interval, variance)) >>> 0
-    this.rto = Math.min(Math.max(this.minRto, rto), RTO_MAX)
+    this.rto = Math.min(Math.max(this.minRto >>> 0, rto), RTO_MAX)
   }
 }

@@ -186,7 +186,10 @@ export class KcpListener
       onError: () => {
         this.#transportErrors++
       },
-      onClose: () => void this.close(),
+      onClose: () => {
+        acceptor.fail(new KcpError('ERR_KCP_IO', 'the transport was closed'))
+        void this.close()
+      },
     })
     this.emit('listening')
     return this

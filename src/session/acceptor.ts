@@ -7,6 +7,7 @@
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
+import type { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
 import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
@@ -153,6 +154,16 @@ export class Acceptor<Peer> {
     const refused = entry.link.codecDrops
     entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now, heard))
     this.drops.codec += entry.link.codecDrops - refused
+  }
+
+  /** The transport is gone: every session is over. */
+  fail(error: KcpError): void {
+    for (const { sessions } of [...this.peers.values()]) {
+      for (const session of [...sessions.values()]) {
+        session.fail('reset', error)
+        session.onChange?.()
+      }
+    }
   }
 
   private dispatch(

@@ -95,9 +95,11 @@ export class World {
     const { port = SERVER.port, ...rest } = options
     return listen(
       {
-        transport: this.network.transport(SERVER.address, { port }),
         ownsTransport: true,
         clock: this.clock,
+        ...(rest.transport === undefined
+          ? { transport: this.network.transport(SERVER.address, { port }) }
+          : {}),
         ...rest,
       },
       onConnection,
