@@ -45,7 +45,7 @@ test('the quick benchmark measures every part', { timeout: 60_000 }, () => {
       for (const { median } of Object.values(figures)) ok(median > 0 && median < Number.POSITIVE_INFINITY)
     }
   }
-  equal(engine.figures.map(({ window, loss }) => `${window}/${loss}`).length, 8)
+  equal(engine.figures.length, 8)
   for (const { nsPerSegment } of engine.figures) ok(nsPerSegment.median > 0)
   equal(sessions.figures.sessions, 1_000)
   ok(sessions.figures.perSession.heapUsed > 0)
