@@ -139,6 +139,7 @@ export async function connect(
     clockOffset: randomU32(),
     now: clock.now(),
     send: link.send,
+    flushed: link.flushed,
   })
   const stream = new KcpStream({
     session,

@@ -197,8 +197,7 @@ export class Acceptor<Peer> {
       const notice = decodeNotice(datagram)
       if (notice === undefined) drops.foreign++
       else drops.unknown++
-      if (notice?.kind === NoticeKind.Fin && tombstone?.finAck !== undefined)
-        entry.link.send(tombstone.finAck)
+      if (notice?.kind === NoticeKind.Fin && tombstone?.finAck !== undefined) reply(entry, tombstone.finAck)
       return false
     }
     const cmd = datagram[4]!
@@ -217,7 +216,7 @@ export class Acceptor<Peer> {
     }
     if (cmd === Command.WindowAsk && this.accepting) {
       // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
-      entry.link.send(windowTell(conv, Math.min(config.kcp.rcvWnd, 65_535)))
+      reply(entry, windowTell(conv, Math.min(config.kcp.rcvWnd, 65_535)))
       drops.unknown++
       return false
     }
@@ -253,6 +252,7 @@ export class Acceptor<Peer> {
         this.bytesOut += datagram.length + link.overhead
         link.send(datagram)
       },
+      flushed: link.flushed,
       memory: this.memory,
     })
     if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
@@ -291,8 +291,14 @@ export class Acceptor<Peer> {
     if (this.options.config.lifecycle !== 'fin') return
     const sn = readU32(datagram, 12)
     const echo = readU32(datagram, 8)
-    entry.link.send(encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, ts: undefined, echo }))
+    reply(entry, encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, ts: undefined, echo }))
   }
+}
+
+/** Answers a stranger at once, and keeps nothing. */
+function reply<Peer>({ link }: PeerEntry<Peer>, datagram: Uint8Array): void {
+  link.send(datagram)
+  link.flushed()
 }
 
 /** Throws ERR_KCP_CONFIG unless `conv` is a u32 above 0: some servers take 0 for "choose one for me". */

@@ -12,6 +12,8 @@ export class PeerLink<Peer> {
   codecDrops = 0
   private readonly transport: DatagramTransport<Peer>
   private readonly codec: PacketCodec<Peer> | undefined
+  /** What was sent since the last `flushed`, for a transport that takes batches; copies, since datagrams are lent. */
+  private batch: { readonly datagram: Uint8Array; readonly peer: Peer }[] = []
 
   /** @param codec the configured one; the link uses a fork of it when it has one. */
   constructor(transport: DatagramTransport<Peer>, peer: Peer, codec: PacketCodec<Peer> | undefined) {
@@ -55,9 +57,18 @@ export class PeerLink<Peer> {
     else for (const one of plain) each(one)
   }
 
+  /** A flush has ended: hands over what it produced. */
+  readonly flushed = (): void => {
+    if (this.batch.length === 0) return
+    const { batch } = this
+    this.batch = []
+    this.transport.sendBatch?.(batch)
+  }
+
   private transmit(datagram: Uint8Array): void {
     this.datagramsOut++
     this.bytesOut += datagram.length
-    this.transport.send(datagram, this.peer)
+    if (this.transport.sendBatch === undefined) this.transport.send(datagram, this.peer)
+    else this.batch.push({ datagram: datagram.slice(), peer: this.peer })
   }
 }

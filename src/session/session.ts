@@ -44,6 +44,8 @@ export interface SessionOptions {
   readonly now: number
   /** Gets every datagram; lent for the call. */
   readonly send: (datagram: Uint8Array) => void
+  /** Called after a run of `send`s, for those who gather them. */
+  readonly flushed?: () => void
   /** Bytes that a codec adds to each datagram at most; counted while the peer's address is unproven. */
   readonly overhead?: number
   /** What all sessions of a listener may keep for their readers together. */
@@ -135,6 +137,7 @@ export class KcpSession implements Task {
   private finishedAt = 0
 
   private readonly sendDatagram: (datagram: Uint8Array) => void
+  private readonly flushed: (() => void) | undefined
   private readonly clockBase: number
   private heardAt: number
   private askedAt: number
@@ -167,6 +170,7 @@ export class KcpSession implements Task {
     this.config = config
     this.role = options.role
     this.sendDatagram = options.send
+    this.flushed = options.flushed
     this.clockBase = options.clockOffset - Math.floor(now)
     this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
@@ -429,6 +433,7 @@ export class KcpSession implements Task {
     this.writeAt = NEVER
     this.flushedAt = now
     this.kcp.flush(this.ts(now))
+    this.flushed?.()
   }
 
   /** When a timer has to flush: for an RTO or a window probe, but not before the flush interval is over. */
@@ -602,6 +607,7 @@ export class KcpSession implements Task {
 
   private sendNotice(kind: NoticeKind, now: number): void {
     this.sendDatagram(this.notice(kind, now))
+    this.flushed?.()
   }
 
   private notice(kind: NoticeKind, now: number): Uint8Array {

@@ -30,7 +30,10 @@ export interface DatagramTransport<Peer = PeerAddress> {
   readonly maxDatagramSize?: number
   /** Sends and forgets. `datagram` is lent for this call. A failure to send is loss, never a throw. */
   send(datagram: Uint8Array, peer: Peer): void
-  /** Optional batch form: everything that one flush produced, for one or more peers. */
+  /**
+   * Optional: takes the place of `send`, with everything that one flush of one session produced. The datagrams are the
+   * callee's to keep.
+   */
   sendBatch?(batch: readonly { readonly datagram: Uint8Array; readonly peer: Peer }[]): void
   /** Starts delivery to `handler`. Called once. */
   start(handler: DatagramHandler<Peer>): void | Promise<void>
