@@ -284,7 +284,10 @@ export class Engine implements CongestionState {
 
       switch (cmd) {
         case Command.Ack: {
-          const genuine = this.judgeAck(sn, ts)
+          // An ACK that names a transmission of ours proves the peer's address.
+          const genuine = snd.sentAt(sn, ts)
+          if (genuine) this.proof.echoed(ts)
+          const answered = !genuine && this.proof.judge(sn, ts)
           if (genuine || !hardening.strictAck) {
             const rtt = seqDiff(this.now, ts)
             if (rtt >= 0) this.sampleRtt(rtt)
@@ -298,6 +301,8 @@ export class Engine implements CongestionState {
               newestSn = sn
               newestTs = ts
             }
+          } else if (answered) {
+            this.sampleRtt(seqDiff(this.now, ts))
           } else {
             this.counters.staleAcks++
           }
@@ -484,14 +489,6 @@ export class Engine implements CongestionState {
   private readonly ackedBySn = (sn: number, ts: number, size: number, xmit: number): void => {
     const rtt = seqDiff(this.now, ts)
     this.controller?.onAcked?.(this, sn, ts, size, rtt >= 0 ? rtt : -1, xmit)
-  }
-
-  /** Whether an ACK names a transmission of ours; that proves the peer's address. */
-  private judgeAck(sn: number, ts: number): boolean {
-    const genuine = this.snd.sentAt(sn, ts)
-    if (genuine) this.proof.echoed(ts)
-    else this.proof.judge(sn, ts)
-    return genuine
   }
 
   private sampleRtt(rtt: number): void {

@@ -53,10 +53,11 @@ export class PathProof {
     if (seqDiff(ts, this.echoedTs) > 0) this.echoedTs = ts
   }
 
-  /** An ACK that names nothing in flight: it may answer the challenge. */
-  judge(sn: number, ts: number): void {
-    if (this.challenged && sn === this.sn && seqDiff(ts, this.from) >= 0 && seqDiff(ts, this.to) <= 0) {
-      this.proven = true
-    }
+  /** Whether an ACK that names nothing in flight answers the challenge; that proves the address. */
+  judge(sn: number, ts: number): boolean {
+    const answered =
+      this.challenged && sn === this.sn && seqDiff(ts, this.from) >= 0 && seqDiff(ts, this.to) <= 0
+    if (answered) this.echoed(ts)
+    return answered
   }
 }

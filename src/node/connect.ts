@@ -11,6 +11,7 @@ import { peerKey, requireConv } from '../session/acceptor.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
+  type ResolvedSessionConfig,
   refuseUnknown,
   resolveSessionConfig,
 } from '../session/config.ts'
@@ -122,6 +123,7 @@ export async function connect(
   refuseUnknown(options, CONNECT_FIELDS)
   const { signal, clock = nodeClock, codec } = options
   const config = resolveSessionConfig(pickSessionConfig(options))
+  warnOfClamping(options, config)
   const port = requirePort(options.port)
   if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
   const conv = options.conv === undefined ? randomConv() : requireConv(options.conv)
@@ -195,6 +197,15 @@ export async function connect(
 export function parseConnectAddress(address: Address): { readonly host?: string; readonly port: number } {
   const { host, port } = parseAddress(address)
   return host === undefined ? { port } : { host, port }
+}
+
+/** Tells a developer whose interval upstream's limits do not allow; the value in force is in `stream.config`. */
+export function warnOfClamping(asked: KcpSessionConfig, config: ResolvedSessionConfig): void {
+  const interval = asked.kcp?.interval
+  if (interval === undefined || interval === config.kcp.interval) return
+  process.emitWarning(`kcp.interval ${interval} is clamped to ${config.kcp.interval} ms`, {
+    code: 'KCP_INTERVAL',
+  })
 }
 
 function parsePatience(waitForPeer: boolean | number | undefined): number {

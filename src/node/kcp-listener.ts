@@ -26,7 +26,7 @@ import type { KcpSession } from '../session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../session/transport.ts'
 import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
-import { type KcpStreamOptions, randomU32, STREAM_FIELDS } from './connect.ts'
+import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './connect.ts'
 import { KcpStream } from './kcp-stream.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -134,6 +134,7 @@ export class KcpListener
     this[captureRejectionSymbol] = (error, _event, ...args) => this.#onRejection(error, args)
     refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog'])
     this.config = resolveSessionConfig(pickSessionConfig(options))
+    warnOfClamping(options, this.config)
     this.#limits = resolveLimits(options)
     this.#backlogLimit =
       options.backlog === undefined

@@ -644,6 +644,10 @@ export class KcpSession implements Task {
       if (notice.done && this.sending !== 'finished') {
         this.finishSending(now)
         this.finish(this.endedFirst, undefined)
+      } else if (!notice.done && this.sending === 'finished' && !this.finAcked) {
+        // It missed all of our Fins, and waits for one.
+        this.fins = 0
+        this.notify(now)
       }
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))

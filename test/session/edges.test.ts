@@ -1,0 +1,219 @@
+/**
+ * The edges that are the session's: what upstream leaves to its callers (field numbers of the engine's edge tests).
+ */
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { test } from 'node:test'
+import { KcpError } from '../../src/core/errors.ts'
+import type { KcpSession } from '../../src/session/session.ts'
+import { SessionPair, type SessionPairOptions } from '../../src/sim/pair.ts'
+import { formatDatagram } from '../../src/sim/trace.ts'
+
+/** A pair whose client has said hello, and whose server has heard it. */
+function opened(options: Partial<SessionPairOptions> = {}): SessionPair & { readonly server: KcpSession } {
+  const pair = new SessionPair({ seed: 1, config: { preset: 'fast' }, link: { delayMs: 20 }, ...options })
+  pair.write(pair.client, Uint8Array.of(1))
+  pair.clock.advance(200)
+  equal(pair.read(pair.server!)?.length, 1)
+  pair.clock.advance(200)
+  return pair as SessionPair & { readonly server: KcpSession }
+}
+
+/** Everything that leaves `from` during `run`, as text. */
+function sentBy(pair: SessionPair, from: 'client' | 'server', run: () => void): string[] {
+  const seen: string[] = []
+  pair.network.tap = (hop, datagram) => {
+    if (hop.event === 'send' && hop.from.address === from) seen.push(formatDatagram(datagram))
+  }
+  run()
+  pair.network.tap = undefined
+  return seen
+}
+
+function readAll(pair: SessionPair, session: KcpSession): number {
+  let count = 0
+  while (pair.read(session) !== undefined) count++
+  return count
+}
+
+test('S12: after a gap of the process the peer is heard before it is judged', () => {
+  const pair = opened({
+    client: { preset: 'fast', idleTimeout: 10_000, keepAlive: 0 },
+    server: { preset: 'fast', idleTimeout: 0 },
+  })
+  const { client } = pair
+  // The process stopped for 15 s: its scheduler, whose timer came that late, says so.
+  client.forgive(15_000)
+  pair.clock.advance(20_000)
+  equal(client.closed, false, 'silence while nobody could listen does not count')
+  pair.clock.advance(6_000)
+  equal(client.closeReason, 'timeout')
+})
+
+test('S14: a timer never runs a session for nothing: no spinning', () => {
+  const pair = opened({ link: { delayMs: 40, loss: 0.2, jitterMs: 10 } })
+  const { client, server } = pair
+  let runs = 0
+  let idle = 0
+  for (const session of [client, server]) {
+    const run = session.run.bind(session)
+    session.run = (now) => {
+      const before = session.kcp.counters.datagramsOut
+      run(now)
+      runs++
+      if (session.kcp.counters.datagramsOut === before) idle++
+    }
+  }
+  pair.onChange = (session) => {
+    while (pair.read(session) !== undefined);
+  }
+  for (let i = 0; i < 300; i++) {
+    pair.write(client, new Uint8Array(300))
+    pair.clock.advance(10)
+  }
+  pair.clock.advance(10_000)
+  equal(client.drained, true)
+  // Reads at the end of a turn touch a session that has just flushed; a timer that found nothing would come on top.
+  ok(idle < runs * 0.6, `${idle} of ${runs} runs sent nothing`)
+  const timers = runs
+  pair.clock.advance(10_000)
+  // One question each way, its answer, and what that touches.
+  ok(runs - timers <= 6, `an idle pair ran ${runs - timers} times in 10 s`)
+})
+
+test('S27: what may be written waits for segments, and for bytes', () => {
+  const bySegments = opened({ config: { preset: 'fast', sendQueueLimit: 3 } })
+  for (let i = 0; i < 3; i++) {
+    equal(bySegments.client.writable, true)
+    bySegments.write(bySegments.client, Uint8Array.of(i))
+  }
+  equal(bySegments.client.writable, false)
+  bySegments.clock.advance(500)
+  equal(bySegments.client.writable, true)
+
+  const byBytes = opened({ config: { preset: 'fast', maxSendBytes: 1000 } })
+  byBytes.write(byBytes.client, new Uint8Array(1000))
+  equal(byBytes.client.writable, false)
+  byBytes.clock.advance(500)
+  equal(byBytes.client.writable, true)
+})
+
+test('S28: a flood of ACKs that are owed is sent before it grows without end', () => {
+  const pair = opened({ config: { preset: 'fast', kcp: { rcvWnd: 8192 } } })
+  const { client, server } = pair
+  const flood = new Uint8Array(24 * 2000)
+  const header = new DataView(flood.buffer)
+  for (let i = 0; i < 2000; i++) {
+    const at = i * 24
+    header.setUint32(at, client.conv, true)
+    header.setUint8(at + 4, 81)
+    header.setUint16(at + 6, 128, true)
+    header.setUint32(at + 12, 1000 + i, true)
+  }
+  const sent = sentBy(pair, 'server', () => server.receive(flood, pair.clock.now()))
+  equal(sent.flatMap((datagram) => datagram.split(' | ')).filter((one) => one.startsWith('ack')).length, 2000)
+  equal(server.kcp.acks.count, 0)
+})
+
+test('R13: a window that opened again is told until data comes; a lost WINS costs no probe time', () => {
+  const pair = opened()
+  const { client, server } = pair
+  for (let i = 0; i < 200; i++) pair.write(client, new Uint8Array(10))
+  pair.clock.advance(2_000)
+  equal(client.kcp.rmtWnd, 0)
+  // Every answer of the server is lost for a while.
+  pair.network.link('server', 'client').set({ loss: 1 })
+  const told = sentBy(pair, 'server', () => {
+    readAll(pair, server)
+    pair.clock.advance(300)
+  })
+  ok(told.filter((datagram) => datagram.includes('wins')).length >= 2, told.join('\n'))
+  pair.network.link('server', 'client').set({ loss: 0 })
+  pair.clock.advance(400)
+  equal(readAll(pair, server) > 0, true, 'the rest came without waiting for the peer to ask')
+  const later = sentBy(pair, 'server', () => pair.clock.advance(5_000))
+  equal(later.filter((datagram) => datagram.includes('wins')).length, 0, 'and then it is told no more')
+})
+
+test('R13: a reader that keeps up is told nothing', () => {
+  const pair = opened()
+  pair.onChange = (session) => void readAll(pair, session)
+  const sent = sentBy(pair, 'server', () => {
+    for (let i = 0; i < 50; i++) pair.write(pair.client, new Uint8Array(10))
+    pair.clock.advance(2_000)
+  })
+  equal(sent.filter((datagram) => datagram.includes('wins')).length, 0)
+})
+
+test('X2: until the peer told its window, no more than the smallest one known is sent', () => {
+  const pair = new SessionPair({ seed: 1, config: { preset: 'turbo' }, link: { delayMs: 20 } })
+  const sent = sentBy(pair, 'client', () => {
+    for (let i = 0; i < 100; i++) pair.write(pair.client, new Uint8Array(1000))
+    pair.clock.advance(10)
+  })
+  equal(sent.filter((datagram) => datagram.startsWith('push')).length, 32)
+  pair.clock.advance(200)
+  equal(readAll(pair, pair.server!), 100)
+})
+
+test('X3: a message that the peer has no window for is refused, naming the limit; the session lives on', () => {
+  const pair = opened()
+  const { client } = pair
+  const { mss } = client.kcp
+  equal(client.maxMessageSize, 127 * mss)
+  // The peer's receive window as kcp-go's.
+  const small = opened({ config: { preset: 'fast', kcp: { maxFragments: 255 } } })
+  small.onChange = (session) => {
+    if (session === small.client) readAll(small, session)
+    else if (session.kcp.rcv.queued < 100) readAll(small, session)
+  }
+  small.write(small.client, Uint8Array.of(2))
+  small.clock.advance(200)
+  small.onChange = undefined
+  equal(
+    small.client.maxMessageSize,
+    128 * small.client.kcp.mss,
+    '255 fragments, but the window has 128 slots',
+  )
+  throws(
+    () => small.client.write(new Uint8Array(128 * mss + 1), small.clock.now()),
+    (error) => {
+      ok(KcpError.is(error, 'ERR_KCP_MESSAGE_TOO_LARGE'))
+      deepEqual(error.detail, { size: 128 * mss + 1, limit: 128 * mss, maxFragments: 128 })
+      return true
+    },
+  )
+  small.write(small.client, new Uint8Array(128 * mss))
+  small.clock.advance(1000)
+  equal(small.read(small.server)?.length, 128 * mss)
+})
+
+test('T6: a window that a late segment tells is not believed over a newer one', () => {
+  const pair = opened()
+  const { client, server } = pair
+  pair.write(server, Uint8Array.of(9))
+  pair.clock.advance(200)
+  pair.write(client, Uint8Array.of(2))
+  pair.clock.advance(200)
+  const before = client.kcp.rmtWnd
+  // A WINS with wnd 0 from before the client's first segment was acknowledged.
+  const stale = new Uint8Array(24)
+  new DataView(stale.buffer).setUint32(0, client.conv, true)
+  stale[4] = 84
+  client.receive(stale, pair.clock.now())
+  equal(client.kcp.rmtWnd, before)
+})
+
+test('a peer that lost its state gives no sign of life: its una starts again', () => {
+  const pair = opened({ config: { preset: 'fast', idleTimeout: 3_000, keepAlive: 1_000 } })
+  const { client } = pair
+  pair.network.filter = () => false
+  for (let i = 0; i < 40 && !client.closed; i++) {
+    const wins = new Uint8Array(24)
+    new DataView(wins.buffer).setUint32(0, client.conv, true)
+    wins[4] = 84
+    wins[6] = 128
+    client.receive(wins, pair.clock.now())
+    pair.clock.advance(100)
+  }
+  equal(client.closeReason, 'timeout')
+})
