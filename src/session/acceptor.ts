@@ -323,8 +323,12 @@ function hostOf(peer: unknown, key: string): string {
   if (!address.includes(':')) return address
   // An IPv4 peer of a dual-stack socket.
   if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7)
-  const [head = ''] = address.split('::')
-  return head.split(':').slice(0, 4).join(':')
+  // Any zone is left out; `::` stands for as many zero groups as are missing.
+  const [head = '', tail] = address.split('%')[0]!.split('::')
+  const groups = head === '' ? [] : head.split(':')
+  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length)
+  groups.push(...Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? '').split(':'))
+  return groups.slice(0, 4).join(':')
 }
 
 function windowTell(conv: number, wnd: number): Uint8Array {
