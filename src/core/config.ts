@@ -34,6 +34,11 @@ export interface KcpHardening {
    * transmission: C takes any ts, so one forged ACK raises the RTO to 60 s.
    */
   readonly strictAck: boolean
+  /**
+   * Measure the RTT once per datagram, by its last ACK, as kcp-go does: C measures it by every ACK, so a datagram of
+   * many takes their variation for none, and the RTO shrinks below the path's jitter.
+   */
+  readonly sampleOnce: boolean
   /** Answer a PUSH behind the window only within two windows: C answers 2^31 numbers back. */
   readonly nearAck: boolean
   /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
@@ -55,6 +60,7 @@ function hardening(on: boolean): KcpHardening {
   return Object.freeze({
     strictUna: on,
     strictAck: on,
+    sampleOnce: on,
     nearAck: on,
     dedupeAcks: on,
     freshWnd: on,

@@ -259,11 +259,17 @@ export class Engine implements CongestionState {
     let acked = false
     let newestSn = 0
     let newestTs = 0
+    let timed = false
+    let timedTs = 0
     snd.ackedBytes = 0
     snd.beginDatagram()
 
+    let result: number = InputResult.Accepted
     for (let at = 0; size - at >= KCP_OVERHEAD; ) {
-      if (readU32(data, at) !== this.conv) return InputResult.Foreign
+      if (readU32(data, at) !== this.conv) {
+        result = InputResult.Foreign
+        break
+      }
       const cmd = data[at + 4]!
       const frg = data[at + 5]!
       const wnd = readU16(data, at + 6)
@@ -272,8 +278,14 @@ export class Engine implements CongestionState {
       const una = readU32(data, at + 16)
       const len = readU32(data, at + 20)
       at += KCP_OVERHEAD
-      if (len > size - at) return InputResult.Truncated
-      if (cmd < Command.Push || cmd > Command.WindowTell) return InputResult.UnknownCommand
+      if (len > size - at) {
+        result = InputResult.Truncated
+        break
+      }
+      if (cmd < Command.Push || cmd > Command.WindowTell) {
+        result = InputResult.UnknownCommand
+        break
+      }
       if (hardening.strictUna && seqDiff(una, snd.fresh) > 0) {
         this.counters.forgedUna++
         at += len
@@ -289,8 +301,10 @@ export class Engine implements CongestionState {
           if (genuine) this.proof.echoed(ts)
           const answered = !genuine && this.proof.judge(sn, ts)
           if (genuine || !hardening.strictAck) {
-            const rtt = seqDiff(this.now, ts)
-            if (rtt >= 0) this.sampleRtt(rtt)
+            if (hardening.sampleOnce) {
+              timed = true
+              timedTs = ts
+            } else this.sampleRtt(ts)
             this.acknowledge(sn)
             // FASTACK_CONSERVE: the largest sn counts, and only if its ts is newer too.
             if (!acked) {
@@ -302,7 +316,7 @@ export class Engine implements CongestionState {
               newestTs = ts
             }
           } else if (answered) {
-            this.sampleRtt(seqDiff(this.now, ts))
+            this.sampleRtt(ts)
           } else {
             this.counters.staleAcks++
           }
@@ -326,6 +340,9 @@ export class Engine implements CongestionState {
       at += len
     }
 
+    if (timed) this.sampleRtt(timedTs)
+    // Segments before a faulty one stay applied; skips and the congestion window are left as they are.
+    if (result !== InputResult.Accepted) return result
     if (acked && seqDiff(newestSn, this.sndUna) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
       snd.countSkips(newestSn, newestTs)
     }
@@ -491,7 +508,10 @@ export class Engine implements CongestionState {
     this.controller?.onAcked?.(this, sn, ts, size, rtt >= 0 ? rtt : -1, xmit)
   }
 
-  private sampleRtt(rtt: number): void {
+  /** Measures the RTT by an echoed ts; one from the future measures nothing. */
+  private sampleRtt(ts: number): void {
+    const rtt = seqDiff(this.now, ts)
+    if (rtt < 0) return
     this.rtt.sample(rtt, this.interval)
     this.controller?.onRtt?.(this, rtt)
   }

@@ -123,6 +123,8 @@ export class Kcp extends Engine {
     }
     this.mtu = mtu
     this.mss = mtu - KCP_OVERHEAD
+    // Peers are usually told the same mtu.
+    this.rcv.segmentSize = this.mss
   }
 
   /** Sets the windows, 1 .. 65535 segments; a receive window below 128 becomes 128, as upstream. */

@@ -45,6 +45,8 @@ export class ReceiveWindow {
   bytes = 0
   /** Most payload bytes held. */
   maxBytes: number = Number.POSITIVE_INFINITY
+  /** Payload bytes that a slot is counted with while the byte limits are near; 0: none. */
+  segmentSize = 0
   /** What all windows of a listener hold together. */
   budget: MemoryBudget = { used: 0, limit: Number.POSITIVE_INFINITY }
   /** Refuse fragments that do not count down, or cannot fit. See KcpHardening.strictFragments. */
@@ -58,11 +60,17 @@ export class ReceiveWindow {
   private blocks: Uint8Array[] = []
   private mask = -1
 
-  /** Free slots to advertise: none while the byte limits are reached. */
+  /**
+   * Free slots to advertise: no more than the byte limits have room for, or the peer would send what is then dropped.
+   * While nothing is readable it is at least one, or a message larger than the limits could never be completed.
+   */
   get unused(): number {
-    if (this.queued >= this.rcvWnd || this.bytes >= this.maxBytes || this.budget.used >= this.budget.limit)
-      return 0
-    return this.rcvWnd - this.queued
+    const slots = this.rcvWnd - this.queued
+    if (slots <= 0) return 0
+    const room = Math.min(this.maxBytes - this.bytes, this.budget.limit - this.budget.used)
+    if (room > 0 && room >= slots * this.segmentSize) return slots
+    const fit = room > 0 ? Math.floor(room / this.segmentSize) : 0
+    return fit > 0 || this.peekSize() >= 0 ? fit : 1
   }
 
   /** Whether `len` more bytes stay within the byte limits. */

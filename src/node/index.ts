@@ -4,7 +4,8 @@
  */
 export type { Address } from './address.ts'
 export { nodeClock } from './clock.ts'
-export { connect, type KcpConnectOptions, type KcpStreamOptions } from './connect.ts'
+export { connect } from './connect.ts'
+export type { KcpConnectOptions, KcpStreamOptions } from './dial.ts'
 export {
   createServer,
   KcpListener,

@@ -26,7 +26,7 @@ import type { KcpSession } from '../session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../session/transport.ts'
 import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
-import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './connect.ts'
+import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
 import { UdpTransport } from './udp-transport.ts'
 

@@ -11,26 +11,10 @@ import type { ReadableStream, WritableStream } from 'node:stream/web'
 import type { ResolvedKcpConfig } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { Kcp } from '../core/kcp.ts'
-import type { Scheduler } from '../session/scheduler.ts'
 import type { CloseReason, KcpSession, SessionStats } from '../session/session.ts'
 import type { PeerAddress } from '../session/transport.ts'
 import type { Address } from './address.ts'
-import type { KcpConnectOptions } from './connect.ts'
-
-/** What a stream needs from whoever made its session. */
-export interface StreamBase {
-  readonly session: KcpSession
-  readonly scheduler: Scheduler
-  readonly peer: PeerAddress
-  readonly localAddress: () => PeerAddress | undefined
-  readonly allowHalfOpen: boolean
-  readonly readableHighWaterMark: number | undefined
-  readonly writableHighWaterMark: number | undefined
-  readonly ref: () => void
-  readonly unref: () => void
-  /** The session is over and nobody uses the way to its peer any more. */
-  readonly released: () => void
-}
+import { dial, type KcpConnectOptions, parseConnectAddress, type StreamBase } from './dial.ts'
 
 export interface KcpStreamEvents {
   close: [reason: CloseReason]
@@ -105,10 +89,22 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   // ---- how to get one --------------------------------------------------------------------------------------
 
+  /** `connect` with everything in one object. */
+  static async open(options: KcpConnectOptions): Promise<KcpStream> {
+    const { base, start } = await dial(options)
+    const stream = new KcpStream(base)
+    try {
+      await start()
+    } catch (error) {
+      stream.destroy()
+      throw error
+    }
+    return stream
+  }
+
   /** A stream to `address`; resolves once the local socket is ready (see `waitForPeer`). The conv is random. */
   static async connect(address: Address, options: Partial<KcpConnectOptions> = {}): Promise<KcpStream> {
-    const { connect, parseConnectAddress } = await import('./connect.ts')
-    return connect({ ...options, ...parseConnectAddress(address) })
+    return KcpStream.open({ ...options, ...parseConnectAddress(address) })
   }
 
   /** As `connect`, with a conv that both sides agreed on, 1 .. 4294967295. */

@@ -9,8 +9,8 @@
  *
  * The network overwrites every datagram that was handed up, so who keeps what was only lent is found out.
  */
-import type { KcpConnectOptions } from '../../src/node/connect.ts'
 import { connect } from '../../src/node/connect.ts'
+import type { KcpConnectOptions } from '../../src/node/dial.ts'
 import {
   type KcpListener,
   type KcpListenerOptions,

@@ -1,0 +1,314 @@
+/**
+ * From an address to a session and a way to its peer: all of a connect but the stream.
+ * @module
+ */
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
+import { configError, requireInteger } from '../core/config.ts'
+import { KcpError } from '../core/errors.ts'
+import { peerKey, requireConv } from '../session/acceptor.ts'
+import {
+  type KcpSessionConfig,
+  pickSessionConfig,
+  type ResolvedSessionConfig,
+  refuseUnknown,
+  resolveSessionConfig,
+} from '../session/config.ts'
+import { PeerLink } from '../session/peer-link.ts'
+import type { Scheduler } from '../session/scheduler.ts'
+import { KcpSession } from '../session/session.ts'
+import type { Clock, DatagramTransport, PacketCodec, PeerAddress } from '../session/transport.ts'
+import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
+import { nodeClock, schedulerOf } from './clock.ts'
+import { UdpTransport } from './udp-transport.ts'
+
+/** What a stream needs from whoever made its session. */
+export interface StreamBase {
+  readonly session: KcpSession
+  readonly scheduler: Scheduler
+  readonly peer: PeerAddress
+  readonly localAddress: () => PeerAddress | undefined
+  readonly allowHalfOpen: boolean
+  readonly readableHighWaterMark: number | undefined
+  readonly writableHighWaterMark: number | undefined
+  readonly ref: () => void
+  readonly unref: () => void
+  /** The session is over and nobody uses the way to its peer any more. */
+  readonly released: () => void
+}
+
+/** What streams take beside their session's configuration. */
+export interface KcpStreamOptions {
+  /** Keep the writable side open when the peer has ended. Default false, as node:net. */
+  readonly allowHalfOpen?: boolean
+  /** Default: see recvBufferSize; in message mode it counts messages. */
+  readonly readableHighWaterMark?: number
+  /** Bytes. Default: Node's. */
+  readonly writableHighWaterMark?: number
+  /** A transformation of whole datagrams, the same at the other end. */
+  readonly codec?: PacketCodec
+  /** Default: real time. */
+  readonly clock?: Clock
+}
+
+export type KcpConnectOptions = KcpSessionConfig &
+  KcpStreamOptions & {
+    readonly port: number
+    /** Default 'localhost'. */
+    readonly host?: string
+    /** Conversation id, 1 .. 4294967295. Default: random, from a CSPRNG. */
+    readonly conv?: number
+    readonly localAddress?: string
+    readonly localPort?: number
+    /** Which address of a name to take; 0: the first. Default 0. */
+    readonly family?: 0 | 4 | 6
+    /** Cancels a connect that has not finished. End a live stream with close(), destroy() or `await using`. */
+    readonly signal?: AbortSignal
+    /**
+     * KCP has no handshake, so a connect succeeds though nobody listens. true, or a time in ms (default 5000): resolve
+     * when the peer's first answer came, or reject with ERR_KCP_TIMEOUT; ERR_KCP_CONNECT when its host refused.
+     */
+    readonly waitForPeer?: boolean | number
+    /** A socket of yours, bound; it is not closed with the stream unless `ownsTransport`. */
+    readonly socket?: Socket
+    /** A transport of yours; `host` and `port` are its peer then. Not closed with the stream unless `ownsTransport`. */
+    readonly transport?: DatagramTransport
+    readonly ownsTransport?: boolean
+  }
+
+const STREAM_FIELDS: readonly string[] = [
+  'allowHalfOpen',
+  'readableHighWaterMark',
+  'writableHighWaterMark',
+  'codec',
+  'clock',
+]
+const CONNECT_FIELDS: readonly string[] = [
+  ...STREAM_FIELDS,
+  'port',
+  'host',
+  'conv',
+  'localAddress',
+  'localPort',
+  'family',
+  'signal',
+  'waitForPeer',
+  'socket',
+  'transport',
+  'ownsTransport',
+]
+
+export { STREAM_FIELDS }
+
+/** How long `waitForPeer: true` waits, ms. */
+const WAIT_FOR_PEER = 5_000
+/** First time between two questions to a silent peer, ms; grows by half each time. */
+const ASK_INTERVAL = 200
+
+/** u32 from the system's CSPRNG. */
+export function randomU32(): number {
+  return randomBytes(4).readUInt32LE()
+}
+
+function randomConv(): number {
+  // 0 asks some servers to choose one.
+  for (;;) {
+    const conv = randomU32()
+    if (conv !== 0) return conv
+  }
+}
+
+/** A session to a peer, before anything arrives. */
+export interface Dialled {
+  readonly base: StreamBase
+  /**
+   * Lets datagrams in; the stream must be there. Resolves at once, or with `waitForPeer` once the peer has answered.
+   * When it rejects, destroy the stream.
+   */
+  readonly start: () => Promise<void>
+}
+
+/** Opens the way to a peer. Throws ERR_KCP_CONFIG; rejects with ERR_KCP_CONNECT, ERR_KCP_IO or the signal's reason. */
+export async function dial(options: KcpConnectOptions): Promise<Dialled> {
+  if (typeof options !== 'object' || options === null) throw configError('options', options, 'an object')
+  refuseUnknown(options, CONNECT_FIELDS)
+  const { signal, clock = nodeClock, codec } = options
+  const config = resolveSessionConfig(pickSessionConfig(options))
+  warnOfClamping(options, config)
+  const port = requirePort(options.port)
+  if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
+  const conv = options.conv === undefined ? randomConv() : requireConv(options.conv)
+  const patience = parsePatience(options.waitForPeer)
+  signal?.throwIfAborted()
+  const { transport, peer, owned } = await openTransport({ ...options, port }, config.socketBufferSize)
+
+  const scheduler = schedulerOf(clock)
+  const link = new PeerLink(transport, peer, codec)
+  const session = new KcpSession({
+    conv,
+    config,
+    role: 'client',
+    mtu: link.mtu(config.kcp.mtu),
+    clockOffset: randomU32(),
+    now: clock.now(),
+    send: link.send,
+    flushed: link.flushed,
+  })
+  const base: StreamBase = {
+    session,
+    scheduler,
+    peer,
+    localAddress: () => transport.localAddress?.(),
+    allowHalfOpen: options.allowHalfOpen ?? false,
+    readableHighWaterMark: options.readableHighWaterMark,
+    writableHighWaterMark: options.writableHighWaterMark,
+    ref: () => transport.ref?.(),
+    unref: () => transport.unref?.(),
+    released: () => {
+      if (owned) void Promise.resolve(transport.close()).catch(() => undefined)
+    },
+  }
+  scheduler.add(session)
+  const key = peerKey(transport, peer)
+  const start = async (): Promise<void> => {
+    await transport.start({
+      onDatagram: (datagram, from) => {
+        // An unconnected socket hears everybody; only the peer counts.
+        if (session.closed || (from !== peer && peerKey(transport, from) !== key)) return
+        scheduler.touch(session)
+        link.open(datagram, (plain) => session.receive(plain, clock.now(), datagram.length))
+        session.onChange?.()
+      },
+      onError: (error) => {
+        // ICMP: the peer's host says that nobody listens. Anything else is loss.
+        if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return
+        const refused = `${peer.address}:${peer.port} refused: nobody listens there`
+        session.fail(
+          'reset',
+          new KcpError(session.heard ? 'ERR_KCP_RESET' : 'ERR_KCP_CONNECT', refused, { cause: error }),
+        )
+        session.onChange?.()
+      },
+      onClose: () => {
+        session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))
+        session.onChange?.()
+      },
+    })
+    scheduler.touch(session)
+    signal?.throwIfAborted()
+    if (patience > 0) await waitForPeer(session, scheduler, patience, signal)
+  }
+  return { base, start }
+}
+
+/** Host and port for `connect` from an address. */
+export function parseConnectAddress(address: Address): { readonly host?: string; readonly port: number } {
+  const { host, port } = parseAddress(address)
+  return host === undefined ? { port } : { host, port }
+}
+
+/** Tells a developer whose interval upstream's limits do not allow; the value in force is in `stream.config`. */
+export function warnOfClamping(asked: KcpSessionConfig, config: ResolvedSessionConfig): void {
+  const interval = asked.kcp?.interval
+  if (interval === undefined || interval === config.kcp.interval) return
+  process.emitWarning(`kcp.interval ${interval} is clamped to ${config.kcp.interval} ms`, {
+    code: 'KCP_INTERVAL',
+  })
+}
+
+function parsePatience(waitForPeer: boolean | number | undefined): number {
+  if (waitForPeer === undefined || waitForPeer === false) return 0
+  if (waitForPeer === true) return WAIT_FOR_PEER
+  return requireInteger('waitForPeer', waitForPeer, 1, 0x7fff_ffff)
+}
+
+async function openTransport(
+  options: KcpConnectOptions,
+  bufferSize: number,
+): Promise<{ readonly transport: DatagramTransport; readonly peer: PeerAddress; readonly owned: boolean }> {
+  const { host = 'localhost', port, signal } = options
+  if (options.transport !== undefined) {
+    return {
+      transport: options.transport,
+      peer: { address: host, port },
+      owned: options.ownsTransport ?? false,
+    }
+  }
+  const peer = await resolve(host, port, options.family ?? 0)
+  if (options.socket !== undefined) {
+    const ownsSocket = options.ownsTransport ?? false
+    // Letting go of the transport takes its listeners off the socket; closing the socket is its owner's.
+    return { transport: new UdpTransport(options.socket, { ownsSocket }), peer, owned: true }
+  }
+  const transport = await UdpTransport.bind({
+    family: peer.family === 'IPv6' ? 6 : 4,
+    port: options.localPort === undefined ? 0 : requirePort(options.localPort),
+    bufferSize,
+    ...(options.localAddress === undefined ? {} : { address: options.localAddress }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+  try {
+    await transport.connect(peer)
+  } catch (error) {
+    await transport.close()
+    throw error
+  }
+  return { transport, peer, owned: true }
+}
+
+/** The address behind a host name. Throws ERR_KCP_CONNECT. */
+async function resolve(host: string, port: number, family: 0 | 4 | 6): Promise<PeerAddress> {
+  const literal = familyOf(host)
+  if (literal !== undefined) return { address: host, port, family: literal === 6 ? 'IPv6' : 'IPv4' }
+  try {
+    const found = await lookup(host, { family })
+    return { address: found.address, port, family: found.family === 6 ? 'IPv6' : 'IPv4' }
+  } catch (cause) {
+    throw new KcpError('ERR_KCP_CONNECT', `cannot resolve ${host}`, { cause })
+  }
+}
+
+/** Asks until the peer is heard. */
+function waitForPeer(
+  session: KcpSession,
+  scheduler: Scheduler,
+  patience: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { clock } = scheduler
+  return new Promise((resolve, reject) => {
+    let interval = ASK_INTERVAL
+    let asking: unknown
+    const onChange = session.onChange
+    const settle = (error?: unknown): void => {
+      clock.clearTimeout(asking)
+      clock.clearTimeout(limit)
+      signal?.removeEventListener('abort', onAbort)
+      session.onChange = onChange
+      if (error === undefined) resolve()
+      else reject(error)
+      onChange?.()
+    }
+    const onAbort = (): void => settle(signal?.reason)
+    const limit = clock.setTimeout(() => {
+      settle(
+        new KcpError('ERR_KCP_TIMEOUT', `the peer did not answer within ${patience} ms`, {
+          detail: { timeout: patience },
+        }),
+      )
+    }, patience)
+    const ask = (): void => {
+      session.ask(clock.now())
+      scheduler.touch(session)
+      asking = clock.setTimeout(ask, interval)
+      interval *= 1.5
+    }
+    session.onChange = () => {
+      if (session.closeError !== undefined) settle(session.closeError)
+      else if (session.heard) settle()
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    ask()
+  })
+}
