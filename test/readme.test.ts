@@ -382,3 +382,53 @@ test('the bytes in PROTOCOL are the bytes on the wire', () => {
     .flatMap((row) => codes(row[0]!))
   assert.deepEqual(switches.sort(), Object.keys(core.HARDENED).sort())
 })
+
+test('the numbers that PROTOCOL tells of sessions are those in force', () => {
+  const { text } = new Document('docs/PROTOCOL.md')
+  const source = readFileSync('src/session/session.ts', 'utf8')
+  const constant = (name: string): number => {
+    const [, value] = new RegExp(`const ${name} = ([\\d_]+)`).exec(source) ?? []
+    assert.ok(value !== undefined, `${name} is a constant of session.ts`)
+    return Number(value.replaceAll('_', ''))
+  }
+  const challenges = constant('CHALLENGES')
+  const times: number[] = []
+  for (let i = 0, at = 0; i < challenges; i++) {
+    if (i > 0) times.push(at)
+    at += Math.min(constant('CHALLENGE_INTERVAL_MAX'), constant('CHALLENGE_INTERVAL') * 2 ** i)
+  }
+  const words = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten']
+  for (const sentence of [
+    `at once and again ${times.slice(0, -1).join(', ')} and ${times.at(-1)} ms later`,
+    `at most ${words[constant('AMPLIFICATION')]} times the bytes`,
+    `${24 * challenges} of challenges`,
+    `After ${constant('PENDING_TIMEOUT') / 1000} s of silence without proof`,
+    `After ${words[constant('FINS')]} Fins (${words[constant('FINS_OF_CLOSE')]} with \`close()\`, which then leaves ${words[constant('PARTING_FINS')]} more copies behind)`,
+    `(${constant('FIN_INTERVAL')} ms at\nleast)`,
+    `send a Reset ${words[constant('RESETS')]} times`,
+    `within ${constant('NOTICE_SLACK') / 1000} s and one RTO`,
+    `not more than ${constant('ECHO_SLACK') / 1000} s older`,
+    `After ${constant('NOTICE_MISSES')} notices that prove nothing`,
+    `(${constant('MAX_ACKS').toLocaleString('en')}, then it sends them)`,
+    `| first guess of the peer's window | 128 | 128 | 32 | ${constant('SMALLEST_WINDOW')} in sessions`,
+  ]) {
+    assert.ok(text.includes(sentence), `PROTOCOL says: ${sentence}`)
+  }
+  const security = new Document('SECURITY.md').text
+  assert.ok(
+    security.includes(`${words[challenges]} 24-byte challenges`),
+    `${challenges} challenges in SECURITY`,
+  )
+})
+
+test('ARCHITECTURE tells the job of every source file', () => {
+  const told = table(new Document('docs/ARCHITECTURE.md'), '`core/engine.ts`')
+    .slice(1)
+    .flatMap(([names]) =>
+      codes(names!).map((name, i, all) => (i === 0 ? name : join(dirname(all[0]!), name))),
+    )
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('index.ts'))
+  assert.deepEqual(told.sort(), files.sort())
+})
