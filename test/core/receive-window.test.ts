@@ -235,3 +235,28 @@ class Twin {
     return message.map(({ text }) => text).join('')
   }
 }
+
+test('near a byte limit the slots advertised are those that there is room for, full segments taken', () => {
+  const window = new ReceiveWindow()
+  window.segmentSize = 100
+  window.maxBytes = 1_000
+  equal(window.unused, 10)
+  store(window, 0, 'x'.repeat(30))
+  equal(window.unused, 9)
+  window.maxBytes = 12_630
+  equal(window.unused, 126, 'bytes for 126, slots for 127')
+  window.maxBytes = 12_730
+  equal(window.unused, 127)
+})
+
+test('a message that is larger than the byte limit is let in one segment at a time', () => {
+  const window = new ReceiveWindow()
+  window.segmentSize = 100
+  window.maxBytes = 100
+  store(window, 0, 'x'.repeat(100), 2)
+  deepEqual([window.peekSize(), window.unused], [-1, 1])
+  store(window, 1, 'x'.repeat(100), 1)
+  deepEqual([window.peekSize(), window.unused], [-1, 1])
+  store(window, 2, 'x'.repeat(100), 0)
+  deepEqual([window.peekSize(), window.unused], [300, 0])
+})
