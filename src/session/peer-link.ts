@@ -33,7 +33,17 @@ export class PeerLink<Peer> {
   }
 
   readonly send = (datagram: Uint8Array): void => {
-    const coded = this.codec === undefined ? datagram : this.codec.encode(datagram, this.peer)
+    if (this.codec === undefined) {
+      this.transmit(datagram)
+      return
+    }
+    let coded: Uint8Array | readonly Uint8Array[] | null
+    try {
+      coded = this.codec.encode(datagram, this.peer)
+    } catch {
+      // A failure to send is loss.
+      coded = null
+    }
     if (coded === null) this.codecDrops++
     else if (coded instanceof Uint8Array) this.transmit(coded)
     else for (const each of coded) this.transmit(each)
