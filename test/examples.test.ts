@@ -2,65 +2,23 @@
  * Every example runs, as a process of its own, and ends by itself.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Prng } from '../src/sim/index.ts'
-
-/** Longest that an example may take, ms; on an idle machine each needs one second or less. */
-const LIMIT = 30_000
+import { type Child, startNode } from './support/child.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kcp-io-examples-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-interface Run {
-  readonly process: ChildProcess
-  /** Everything that it printed so far. */
-  output(): string
-  /** Resolves with the first match in its output; rejects when it ends without one. */
-  says(pattern: RegExp): Promise<RegExpExecArray>
-  /** Exit code, or the signal that ended it. */
-  readonly ended: Promise<number | string | null>
-}
-
-function example(name: string, ...words: readonly string[]): Run {
-  const path = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
-  const child = spawn(process.execPath, [path, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const pipe of [child.stdout, child.stderr]) {
-    pipe.setEncoding('utf8')
-    pipe.on('data', (text: string) => {
-      output += text
-      child.emit('said')
-    })
-  }
-  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT)
-  const ended = once(child, 'close').then(([code, signal]) => {
-    clearTimeout(timer)
-    return (code ?? signal) as number | string | null
-  })
-  const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
-    let over = false
-    void ended.then(() => {
-      over = true
-      child.emit('said')
-    })
-    for (;;) {
-      const match = pattern.exec(output)
-      if (match !== null) return match
-      assert.equal(over, false, `${name} ended without saying ${pattern}:\n${output}`)
-      await once(child, 'said')
-    }
-  }
-  return { process: child, output: () => output, says, ended }
+function example(name: string, ...words: readonly string[]): Child {
+  return startNode(fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url)), words)
 }
 
 /** Ends well: with exit code 0. */
-async function ends(run: Run): Promise<void> {
+async function ends(run: Child): Promise<void> {
   assert.equal(await run.ended, 0, run.output())
 }
 
