@@ -59,7 +59,7 @@ function program(name: string): string {
 
 /** A UDP port that nobody uses at the moment. */
 async function freePort(): Promise<number> {
-  const socket = createSocket('udp6')
+  const socket = createSocket('udp4')
   socket.bind(0)
   await once(socket, 'listening')
   const { port } = socket.address()
