@@ -2,7 +2,7 @@
  * Addresses as people write them.
  * @module
  */
-import { isIP } from 'node:net'
+import { isIP, SocketAddress } from 'node:net'
 import { configError, requireInteger } from '../core/config.ts'
 
 /** `'host:port'`, `'[v6]:port'`, or the two apart. */
@@ -34,4 +34,10 @@ export function requirePort(port: unknown): number {
 export function familyOf(host: string): 4 | 6 | undefined {
   const family = isIP(host.split('%')[0]!)
   return family === 4 || family === 6 ? family : undefined
+}
+
+/** A literal as the system writes it: `0:0::1` is `::1`. One with a zone stays as it is. */
+export function canonical(literal: string): string {
+  if (literal.includes('%')) return literal
+  return new SocketAddress({ address: literal, family: isIP(literal) === 6 ? 'ipv6' : 'ipv4' }).address
 }

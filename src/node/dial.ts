@@ -19,7 +19,7 @@ import { PeerLink } from '../session/peer-link.ts'
 import type { Scheduler } from '../session/scheduler.ts'
 import { KcpSession } from '../session/session.ts'
 import type { Clock, DatagramTransport, PacketCodec, PeerAddress } from '../session/transport.ts'
-import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
+import { type Address, canonical, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -249,18 +249,20 @@ async function openTransport(
     ...(signal === undefined ? {} : { signal }),
   })
   try {
-    await transport.connect(peer)
+    // The peer's address as the system writes it: what its datagrams will come from.
+    return { transport, peer: await transport.connect(peer), owned: true }
   } catch (error) {
     await transport.close()
     throw error
   }
-  return { transport, peer, owned: true }
 }
 
 /** The address behind a host name. Throws ERR_KCP_CONNECT. */
 async function resolve(host: string, port: number, family: 0 | 4 | 6): Promise<PeerAddress> {
   const literal = familyOf(host)
-  if (literal !== undefined) return { address: host, port, family: literal === 6 ? 'IPv6' : 'IPv4' }
+  if (literal !== undefined) {
+    return { address: canonical(host), port, family: literal === 6 ? 'IPv6' : 'IPv4' }
+  }
   try {
     const found = await lookup(host, { family })
     return { address: found.address, port, family: found.family === 6 ? 'IPv6' : 'IPv4' }

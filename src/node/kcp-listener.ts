@@ -123,6 +123,7 @@ export class KcpListener
   readonly #waiters: AcceptWaiter[] = []
   #acceptor: Acceptor<PeerAddress> | undefined
   #transport: DatagramTransport | undefined
+  #opening = false
   #owned = false
   #closing: Promise<void> | undefined
   #allClosed: (() => void) | undefined
@@ -159,11 +160,16 @@ export class KcpListener
   async listen(first: KcpListenOptions | number = {}, host?: string): Promise<this> {
     const options: KcpListenOptions =
       typeof first === 'number' ? { port: first, ...(host === undefined ? {} : { host }) } : first
-    if (this.#transport !== undefined || this.#closing !== undefined) {
+    if (this.#opening || this.#transport !== undefined || this.#closing !== undefined) {
       throw new KcpError('ERR_KCP_CLOSED', 'a listener listens once')
     }
     options.signal?.throwIfAborted()
-    const { transport, owned } = await this.#open(options)
+    this.#opening = true
+    const { transport, owned } = await this.#open(options).finally(() => (this.#opening = false))
+    if (this.#closing !== undefined) {
+      if (owned) await transport.close()
+      throw new KcpError('ERR_KCP_CLOSED', 'the listener was closed')
+    }
     this.#transport = transport
     this.#owned = owned
     const scheduler = schedulerOf(this.#options.clock ?? nodeClock)

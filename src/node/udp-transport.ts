@@ -86,8 +86,11 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     return new UdpTransport(socket, { ownsSocket: true })
   }
 
-  /** Ties the socket to one peer: cheaper sends, and the system reports when nobody listens there. */
-  async connect(peer: PeerAddress): Promise<void> {
+  /**
+   * Ties the socket to one peer: cheaper sends, and the system reports when nobody listens there. Resolves with the
+   * peer's address as the system knows it (`0.0.0.0` is this machine).
+   */
+  async connect(peer: PeerAddress): Promise<PeerAddress> {
     try {
       await new Promise<void>((resolve, reject) => {
         this.socket.connect(peer.port, peer.address, (error?: Error) => (error ? reject(error) : resolve()))
@@ -96,14 +99,20 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
       throw ioError(`cannot reach ${peer.address}:${peer.port}`, cause)
     }
     this.connected = true
+    const { address, port, family } = this.socket.remoteAddress()
+    return { address, port, family: family === 'IPv6' ? 'IPv6' : 'IPv4' }
   }
 
   send(datagram: Uint8Array, peer: PeerAddress): void {
     if (this.closed) return
     // dgram holds the bytes while its own queue is not empty; it is empty unless the system's buffer is full.
     const size = datagram.length
+    if (size > MAX_DATAGRAM) {
+      this.sendErrors++
+      return
+    }
     if (this.slabAt + size > this.slab.length) {
-      if (this.socket.getSendQueueSize() > 0) this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB, size))
+      if (this.socket.getSendQueueSize() > 0) this.slab = Buffer.allocUnsafeSlow(SLAB)
       this.slabAt = 0
     }
     this.slab.set(datagram, this.slabAt)
@@ -160,7 +169,10 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     this.handler?.onDatagram(datagram, peer)
   }
   private readonly onSent = (error: Error | null): void => {
-    if (error !== null) this.sendErrors++
+    if (error === null) return
+    this.sendErrors++
+    // The system tells of a refusal once, to whichever call comes next; often that is a send.
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') this.onError(error)
   }
   private readonly onError = (error: Error): void => {
     this.socketErrors++
