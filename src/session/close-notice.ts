@@ -22,11 +22,11 @@ export const NOTICE_SIZE = 20
 
 export const NoticeKind = {
   /** I sent all that I had, and you acknowledged all of it. */
-  Fin: 0x51,
+  Fin: 0x61,
   /** I have your Fin. */
-  FinAck: 0x52,
+  FinAck: 0x62,
   /** I gave up on this conversation, or know nothing of it. */
-  Reset: 0x53,
+  Reset: 0x63,
 } as const
 export type NoticeKind = (typeof NoticeKind)[keyof typeof NoticeKind]
 
