@@ -1,0 +1,250 @@
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { test } from 'node:test'
+import { KcpError } from '../../src/core/errors.ts'
+import {
+  Acceptor,
+  type AcceptorLimits,
+  LIMIT_FIELDS,
+  peerKey,
+  requireConv,
+  resolveLimits,
+} from '../../src/session/acceptor.ts'
+import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
+import { type KcpSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
+import { Scheduler } from '../../src/session/scheduler.ts'
+import type { KcpSession } from '../../src/session/session.ts'
+import type { DatagramTransport, PacketCodec } from '../../src/session/transport.ts'
+import { VirtualClock } from '../../src/sim/clock.ts'
+import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
+
+/** An acceptor whose peers are names, and what it sends. */
+class Door {
+  readonly clock = new VirtualClock()
+  readonly sessions: KcpSession[] = []
+  readonly sent: string[] = []
+  readonly heard: KcpSession[] = []
+  readonly scheduler = new Scheduler(this.clock)
+  readonly acceptor: Acceptor<string>
+  hasBacklog = true
+
+  constructor(
+    limits: Partial<AcceptorLimits> = {},
+    config: KcpSessionConfig = {},
+    codec?: PacketCodec<string>,
+  ) {
+    const transport: DatagramTransport<string> = {
+      send: (datagram, peer) => void this.sent.push(`${peer} < ${formatDatagram(datagram)}`),
+      start: () => undefined,
+      close: () => undefined,
+    }
+    this.acceptor = new Acceptor<string>({
+      transport,
+      config: resolveSessionConfig(config),
+      limits: resolveLimits(limits),
+      codec,
+      scheduler: this.scheduler,
+      random: () => 1_000_000,
+      hasBacklog: () => this.hasBacklog,
+      onSession: (session) => void this.sessions.push(session),
+    })
+  }
+
+  knock(peer: string, line: string, conv = 7): void {
+    this.receive(peer, parseTrace(line, { conv }))
+  }
+  receive(peer: string, datagram: Uint8Array): void {
+    this.acceptor.receive(datagram, peer, this.clock.now(), (session) => {
+      this.heard.push(session)
+      this.scheduler.touch(session)
+    })
+  }
+  /** What was sent since the last call, of one command. */
+  take(word: string): string[] {
+    return this.sent.splice(0).filter((line) => line.includes(word))
+  }
+  /** Answers the session's latest challenge, as any KCP does. */
+  prove(peer: string, conv = 7): void {
+    this.clock.advance(0)
+    const ts = /push sn=4294967295 .*?ts=(\d+)/.exec(this.sent.splice(0).join('\n'))?.[1]
+    if (ts === undefined) throw new Error('there was no challenge')
+    this.knock(peer, `ack sn=4294967295 ts=${ts}`, conv)
+  }
+}
+
+test('a first PUSH opens a session, which then gets all of that peer and conv', () => {
+  const door = new Door()
+  door.knock('bob', 'push sn=0 frg=0 "one"')
+  door.knock('bob', 'push sn=1 frg=0 "two"')
+  equal(door.sessions.length, 1)
+  const [session] = door.sessions
+  deepEqual(door.heard, [session, session])
+  deepEqual(
+    [Buffer.from(session!.recv()!).toString(), Buffer.from(session!.recv()!).toString()],
+    ['one', 'two'],
+  )
+  door.knock('bob', 'push sn=0 frg=0 "x"', 8)
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  equal(door.sessions.length, 3)
+  const { sessions, pendingSessions, accepted, datagramsIn } = door.acceptor
+  deepEqual(
+    { sessions, pendingSessions, accepted, datagramsIn },
+    {
+      sessions: 3,
+      pendingSessions: 3,
+      accepted: 3,
+      datagramsIn: 4,
+    },
+  )
+})
+
+test('every reason to drop a stranger s datagram has its counter', () => {
+  const door = new Door({ maxConnections: 4, maxPending: 3, maxPendingPerHost: 2 })
+  const { drops } = door.acceptor
+  const counted = (): Record<string, number> =>
+    Object.fromEntries(Object.entries(drops).filter(([, count]) => count > 0))
+  door.receive('eve', new Uint8Array(30))
+  deepEqual(counted(), { foreign: 1 })
+  door.knock('eve', 'ack sn=0')
+  deepEqual(counted(), { foreign: 1, unknown: 1 })
+  const fin = { conv: 7, kind: NoticeKind.Fin, sn: 0, done: true, ts: 1, echo: 1 }
+  door.receive('eve', encodeNotice(fin))
+  deepEqual(counted(), { foreign: 1, unknown: 2 })
+
+  for (const conv of [1, 2, 3]) door.knock('eve', 'push sn=0 frg=0 "x"', conv)
+  deepEqual(counted(), { foreign: 1, unknown: 2, pendingPerHost: 1 })
+  door.knock('bob', 'push sn=0 frg=0 "x"')
+  door.knock('carol', 'push sn=0 frg=0 "x"')
+  deepEqual(counted(), { foreign: 1, unknown: 2, pendingPerHost: 1, pending: 1 })
+  door.prove('bob')
+  equal(door.acceptor.pendingSessions, 2)
+  door.hasBacklog = false
+  door.knock('carol', 'push sn=0 frg=0 "x"')
+  deepEqual(counted(), { foreign: 1, unknown: 2, pendingPerHost: 1, pending: 1, backlog: 1 })
+  door.hasBacklog = true
+  door.knock('carol', 'push sn=0 frg=0 "x"')
+  equal(door.acceptor.sessions, 4)
+  door.knock('dave', 'push sn=0 frg=0 "x"')
+  deepEqual(counted(), { foreign: 1, unknown: 2, pendingPerHost: 1, pending: 1, backlog: 1, connections: 1 })
+})
+
+test('what the codec refuses is counted, and makes no entry for its sender', () => {
+  const codec: PacketCodec<string> = { overhead: 0, encode: (one) => one, decode: () => null }
+  const door = new Door({}, {}, codec)
+  for (let i = 0; i < 5; i++) door.knock(`eve${i}`, 'push sn=0 frg=0 "x"')
+  equal(door.acceptor.drops.codec, 5)
+  equal(door.acceptor.sessions, 0)
+})
+
+test('accepting = false: known sessions go on, strangers are refused', () => {
+  const door = new Door()
+  door.knock('bob', 'push sn=0 frg=0 "x"')
+  door.acceptor.accepting = false
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  door.knock('eve', 'wask')
+  door.knock('bob', 'push sn=1 frg=0 "y"')
+  equal(door.sessions.length, 1)
+  equal(door.heard.length, 2)
+  deepEqual(door.take('wins'), [])
+})
+
+test('only a proven session leaves a tombstone; then its PUSH gets a Reset and its Fin an answer', () => {
+  const door = new Door()
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  door.sessions[0]!.abort(0)
+  equal(door.acceptor.tombstones, 0)
+  door.knock('bob', 'push sn=0 frg=0 "x"', 9)
+  door.prove('bob', 9)
+  equal(door.sessions[1]!.proven, true)
+  door.sessions[1]!.abort(0)
+  equal(door.acceptor.tombstones, 1)
+  deepEqual([door.acceptor.sessions, door.acceptor.pendingSessions], [0, 0])
+  door.take('')
+  door.knock('bob', 'push sn=0 frg=0 "x"', 9)
+  equal(door.acceptor.drops.tombstone, 1)
+  equal(door.take('control <20 B>').length, 1)
+  door.clock.advance(60_000)
+  door.knock('bob', 'push sn=0 frg=0 "x"', 9)
+  equal(door.sessions.length, 3)
+})
+
+test("lifecycle 'none' answers a stranger's PUSH with nothing", () => {
+  const door = new Door({}, { lifecycle: 'none' })
+  door.knock('eve', 'push sn=5 una=3 frg=0 "x"')
+  deepEqual(door.sent, [])
+})
+
+test('an answer is never longer than its question', () => {
+  const door = new Door({ maxPendingPerHost: 1 })
+  for (const line of ['wask', 'push sn=9000 frg=0 ""', 'push sn=0 una=1 frg=0 ""', 'ack sn=3', 'wins']) {
+    const before = door.acceptor.bytesOut
+    door.sent.length = 0
+    door.knock('eve', line)
+    ok(door.sent.length <= 1, line)
+    for (const answer of door.sent) ok(/wins|control <20 B>/.test(answer), answer)
+    ok(door.acceptor.bytesOut - before <= 24)
+  }
+})
+
+test('fail ends every session with the reason of the path', () => {
+  const door = new Door()
+  for (const peer of ['a', 'b']) for (const conv of [1, 2]) door.knock(peer, 'push sn=0 frg=0 "x"', conv)
+  const error = new KcpError('ERR_KCP_IO', 'gone')
+  door.acceptor.fail(error)
+  deepEqual(
+    door.sessions.map(({ closeReason, closeError }) => [closeReason, closeError]),
+    Array(4).fill(['reset', error]),
+  )
+  equal(door.acceptor.sessions, 0)
+})
+
+test('a session that the application ends while it is born is refused, once', () => {
+  const door = new Door()
+  const { push } = door.sessions
+  door.sessions.push = (session) => {
+    session.abort(0)
+    return push.call(door.sessions, session)
+  }
+  door.knock('bob', 'push sn=0 frg=0 "x"')
+  equal(door.acceptor.sessions, 0)
+  equal(door.take('control <20 B>').length, 1)
+  equal(door.heard.length, 0)
+})
+
+test('limits: defaults, ranges, and the names of the fields', () => {
+  deepEqual(resolveLimits({}), {
+    maxConnections: 65_536,
+    maxPending: 1_024,
+    maxPendingPerHost: 64,
+    maxMemory: 256 * 1024 * 1024,
+    tombstoneTtl: 60_000,
+  })
+  for (const field of LIMIT_FIELDS) {
+    const low = field === 'tombstoneTtl' ? 0 : 1
+    equal(resolveLimits({ [field]: low })[field], low)
+    equal(resolveLimits({ [field]: undefined })[field], resolveLimits({})[field])
+    for (const value of [low - 1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '5', null]) {
+      throws(() => resolveLimits({ [field]: value }), {
+        code: 'ERR_KCP_CONFIG',
+        message: new RegExp(`^${field} must be`),
+      })
+    }
+  }
+})
+
+test('requireConv takes u32 above 0', () => {
+  for (const conv of [1, 0x8000_0000, 0xffff_ffff]) equal(requireConv(conv), conv)
+  for (const conv of [0, -1, 0x1_0000_0000, 0.5, Number.NaN, '1' as never, undefined as never]) {
+    throws(() => requireConv(conv), { code: 'ERR_KCP_CONFIG' })
+  }
+})
+
+test('the key of a peer is the transport s, or address|port, or the name itself', () => {
+  const transport: DatagramTransport<unknown> = {
+    send: () => undefined,
+    start: () => undefined,
+    close: () => undefined,
+  }
+  equal(peerKey(transport, { address: '::1', port: 5 }), '::1|5')
+  equal(peerKey(transport, 'bob'), 'bob')
+  equal(peerKey({ ...transport, peerKey: () => 'mine' }, 'bob'), 'mine')
+})
