@@ -186,7 +186,7 @@ test('code in the documents parses, and what it imports exists', () => {
       if (status !== 0) wrong.push(`${path}, block ${i + 1}: ${stderr}`)
       for (const [, names, from] of code.matchAll(/import \{([^}]+)\} from '(kcp-io[^']*)'/g)) {
         const entry = ENTRIES[from!] ?? {}
-        for (const name of names!.match(/\w+(?= as |\s*[,}]|\s*$)/g) ?? []) {
+        for (const name of names!.split(',').flatMap((one) => one.trim().split(' ')[0] || [])) {
           if (!(name in entry)) wrong.push(`${path}, block ${i + 1}: ${name} from ${from}`)
         }
       }
