@@ -68,6 +68,11 @@ const AMPLIFICATION = 3
 /** A session whose peer's address is not proven is forgotten after this much silence, ms. */
 export const PENDING_TIMEOUT = 5_000
 /**
+ * A server's session that has heard later segments, but for this long not the first, was born in the middle of a
+ * conversation: it began with a server that is gone. An honest first segment is sent five times in this time, ms.
+ */
+const HEADLESS_TIMEOUT = 10_000
+/**
  * Address challenges that a peer gets for nothing: at once, after 250 and 500 ms, then every 750 ms; all within
  * PENDING_TIMEOUT. At 30 % loss each way all eight fail once in 200 times.
  */
@@ -158,6 +163,8 @@ export class KcpSession implements Task {
   private wasProven: boolean
   private challenges = 0
   private challengeAt = 0
+  /** When the session was born, until the peer's first segment is here; then Infinity. */
+  private headlessSince: number
   private retells = 0
   private retellAt = NEVER
   private noticeMisses = 0
@@ -184,6 +191,7 @@ export class KcpSession implements Task {
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
     this.wasProven = options.role === 'client'
+    this.headlessSince = options.role === 'client' ? NEVER : now
     if (!this.wasProven) this.kcp.allowance = 0
     // The first flush of an engine only opens its congestion window.
     this.kcp.update(this.ts(now))
@@ -351,6 +359,7 @@ export class KcpSession implements Task {
     }
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
+    if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
       this.retells = 0
@@ -398,6 +407,7 @@ export class KcpSession implements Task {
       at = Math.min(at, this.heardAt + PENDING_TIMEOUT)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
     }
+    at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
     if (kcp.waitSnd() > 0) {
       if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
       if (this.sending === 'draining') at = Math.min(at, this.progressAt + config.lingerTimeout)
@@ -412,6 +422,7 @@ export class KcpSession implements Task {
     this.progressAt += ms
     this.dataAt += ms
     this.finishedAt += ms
+    this.headlessSince += ms
   }
 
   /** The answer to a Fin that comes again after the end; undefined when the peer sent none. */
@@ -460,6 +471,15 @@ export class KcpSession implements Task {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
     } else if (!this.wasProven && now - this.heardAt >= PENDING_TIMEOUT) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
+    } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
+      this.sendReset(now)
+      this.finish(
+        'reset',
+        new KcpError(
+          'ERR_KCP_RESET',
+          "the conversation's beginning never came: it began with another server",
+        ),
+      )
     } else if (kcp.waitSnd() > 0 && config.stallTimeout > 0 && now - this.progressAt >= config.stallTimeout) {
       const outstanding = kcp.snd.bytes
       this.sendReset(now)

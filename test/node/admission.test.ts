@@ -209,6 +209,24 @@ test('a session is born from a PUSH of the first window only', async () => {
   equal(listener.stats().accepted, 1, 'reordering costs nothing')
 })
 
+test('a first segment that is late by seconds is waited for', async () => {
+  const world = new World({ link: { delayMs: 30 } })
+  const listener = await world.listen()
+  const peer = new StockPeer(world.network, world.clock, { conv: 9, to: SERVER })
+  let lost = 0
+  world.network.filter = (datagram) =>
+    !(datagram[4] === 81 && datagram[12] === 0 && datagram[16] === 0 && lost++ < 4)
+  peer.send('the first')
+  await world.run(15)
+  peer.send('the second')
+  const server = (await world.within(listener.accept()))!
+  equal(String(await world.within(server.recv())), 'the first')
+  equal(String(await world.within(server.recv())), 'the second')
+  equal(lost, 5)
+  await world.run(60_000)
+  equal(server.closeReason, undefined)
+})
+
 test('maxPending: strangers fill no table, and there is room again after five seconds', async () => {
   const world = new World()
   const listener = await world.listen({ maxPending: 50 }, () => undefined)

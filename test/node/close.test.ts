@@ -389,6 +389,31 @@ test('a restarted peer is noticed by silence too, when the client does not write
   deepEqual(it.atClient, ['timeout'])
 })
 
+test('a restarted peer that had never sent anything: the client is told, instead of writing into a ghost', async () => {
+  const it = await story()
+  it.server.resume()
+  for (let i = 0; i < 10; i++) it.client.write('telemetry')
+  await it.world.within(it.client.flushed())
+  it.world.network.filter = () => false
+  it.server.destroy()
+  await it.world.within(it.listener.close())
+  it.world.network.filter = undefined
+  const read: unknown[] = []
+  const ghosts: string[] = []
+  const listener = await it.world.listen({}, (stream) => {
+    stream.on('data', (message) => read.push(message))
+    stream.on('close', (reason) => ghosts.push(reason))
+  })
+  const start = it.world.clock.now()
+  const failed = nextEvent(it.client, 'error')
+  // To the new listener this is a PUSH of the first window from a peer that has received nothing yet.
+  it.client.write('telemetry')
+  ok(KcpError.is(await it.world.within(failed), 'ERR_KCP_RESET'))
+  ok(it.world.clock.now() - start <= 10_100)
+  await it.world.run(100)
+  deepEqual([read, ghosts, listener.stats().sessions], [[], ['reset'], 0])
+})
+
 test('a lost close notice is made good: the peer closes all the same', async () => {
   for (let lost = 1; lost <= 3; lost++) {
     const it = await story()
