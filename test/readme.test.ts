@@ -407,6 +407,7 @@ test('the numbers that PROTOCOL tells of sessions are those in force', () => {
     `After ${words[constant('FINS')]} Fins (${words[constant('FINS_OF_CLOSE')]} with \`close()\`, which then leaves ${words[constant('PARTING_FINS')]} more copies behind)`,
     `(${constant('FIN_INTERVAL')} ms at\nleast)`,
     `send a Reset ${words[constant('RESETS')]} times`,
+    `but for ${constant('HEADLESS_TIMEOUT') / 1000} s not the first`,
     `within ${constant('NOTICE_SLACK') / 1000} s and one RTO`,
     `not more than ${constant('ECHO_SLACK') / 1000} s older`,
     `After ${constant('NOTICE_MISSES')} notices that prove nothing`,
