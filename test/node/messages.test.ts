@@ -115,6 +115,19 @@ test('a message over 127 fragments is refused with the limit in the error, and t
   ok((await world.within(server.recv()))?.equals(pattern(limit)))
 })
 
+test('the same through write: its callback gets the error, and the stream fails as any Writable does', async () => {
+  const world = new World()
+  const { client, server } = await world.pair()
+  const failed = nextEvent(client, 'error')
+  const closed = nextEvent(server, 'close')
+  const error = await world.within(
+    new Promise((resolve) => client.write(new Uint8Array(127 * 1376 + 1), resolve)),
+  )
+  ok(KcpError.is(error, 'ERR_KCP_MESSAGE_TOO_LARGE'))
+  equal(await world.within(failed), error)
+  equal(await world.within(closed), 'reset')
+})
+
 test('up to 255 fragments when the peer s window has told that it has room', async () => {
   const world = new World()
   const { client, server } = await world.pair({ kcp: { rcvWnd: 256, maxFragments: 255 } })
@@ -290,6 +303,18 @@ test('send waits while the queue is at its limit, and messages keep their order'
   const inOrder = Array.from({ length: 40 }, (_, i) => i)
   deepEqual(read, inOrder)
   deepEqual(done, inOrder)
+})
+
+test('maxSendBytes: writes wait by bytes too, large messages of a few segments included', async () => {
+  const world = new World({ link: { delayMs: 20 } })
+  const { client, server } = await world.pair({ preset: 'turbo', maxSendBytes: 50_000 })
+  let done = 0
+  const sends = Array.from({ length: 20 }, (_, i) => client.send(pattern(20_000, i)).then(() => done++))
+  await world.settle()
+  ok(done >= 3 && done <= 4, `${done} sends had room`)
+  ok(client.stats().sndBytes <= 50_000 + 20_000)
+  for (let i = 0; i < 20; i++) ok((await world.within(server.recv()))?.equals(pattern(20_000, i)))
+  await world.within(Promise.all(sends))
 })
 
 test('send and write side by side keep their order', async () => {

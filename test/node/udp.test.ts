@@ -447,3 +447,32 @@ test('a live session keeps the process alive without anybody waiting', timely, a
   `)
   equal(output, 'local\nreset\nexit')
 })
+
+test(
+  'callbacks that throw, with a handler for uncaughtException: listener, sessions and timers go on',
+  timely,
+  async () => {
+    const output = await program(`
+    const errors = []
+    process.on('uncaughtException', (error) => errors.push(error.message))
+    const listener = await listen({ host: '127.0.0.1', port: 0, preset: 'fast' }, (stream) => {
+      stream.on('data', (message) => {
+        stream.write(message)
+        if (String(message).startsWith('bad')) throw new Error('mine')
+      })
+      if (listener.stats().accepted === 1) throw new Error('at the door')
+    })
+    const { port } = listener.address()
+    const clients = []
+    for (let i = 0; i < 10; i++) clients.push(await connect({ host: '127.0.0.1', port, preset: 'fast' }))
+    for (let round = 0; round < 5; round++) {
+      for (const client of clients) for (const word of ['bad', 'good', 'bad too']) client.write(word + round)
+      for (const client of clients) for (let i = 0; i < 3; i++) await client.recv()
+    }
+    await Promise.all(clients.map((client) => client.close()))
+    await listener.close()
+    console.log(errors.filter((message) => message === 'mine').length, errors.includes('at the door'))
+  `)
+    equal(output, '100 true')
+  },
+)
