@@ -1,9 +1,15 @@
 /**
  * Compiles twice: `src` to `dist` (what the package ships, with declarations) and everything to `build`
  * (tests, benchmarks, demo; they import the sources by path, examples import the package by name).
+ * `--clean` starts from nothing, so that no module that was since deleted is packed.
  */
 import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+
+if (process.argv.includes('--clean')) {
+  for (const folder of ['dist', 'build']) rmSync(folder, { recursive: true, force: true })
+}
 
 // Called by path: an aliased second compiler would own node_modules/.bin/tsc.
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')

@@ -10,16 +10,10 @@ export type KcpErrorCode =
   | 'ERR_KCP_CONFIG'
   /** An engine cannot be made: conv is not a u32, or output is no function. */
   | 'ERR_KCP_CREATE'
-  /** `send` was refused by the engine; `detail.code` is upstream's negative code. */
-  | 'ERR_KCP_SEND'
   /** The message needs more fragments than allowed; `detail` has `size`, `limit`, `fragments`, `maxFragments`. */
   | 'ERR_KCP_MESSAGE_TOO_LARGE'
-  /** Nothing to receive yet (only where the caller asked for an error instead of undefined). */
-  | 'ERR_KCP_WOULD_BLOCK'
   /** The buffer given is smaller than the message, which stays queued; `detail` has `need` and `got`. */
   | 'ERR_KCP_RECV_BUFFER_TOO_SMALL'
-  /** `recv` failed; `detail.code` is upstream's negative code. */
-  | 'ERR_KCP_RECV'
   /** A datagram was refused; `detail.code` is upstream's negative code. */
   | 'ERR_KCP_INPUT'
   /** The mtu is out of range; `detail` has `mtu` and `code`. */
@@ -32,7 +26,7 @@ export type KcpErrorCode =
   | 'ERR_KCP_REENTRANT'
   /** The engine was released. */
   | 'ERR_KCP_RELEASED'
-  /** One segment was sent `deadLink` times without an answer. */
+  /** Data was not acknowledged for `stallTimeout`; `detail` has `timeout` and `outstanding` (bytes). */
   | 'ERR_KCP_DEAD_LINK'
   /** The peer broke the protocol; the session is over. */
   | 'ERR_KCP_PROTOCOL'

@@ -692,7 +692,9 @@ export class KcpSession implements Task {
       if (seqDiff(notice.sn, kcp.rcvNxt) !== kcp.rcv.early) return false
     } else if (seqDiff(notice.sn, kcp.rcvNxt) < 0) return false
     let proofs = 0
-    if (notice.ts !== undefined && this.peerTsKnown) {
+    if (this.peerTsKnown) {
+      // A peer always knows its own clock: who leaves it out has to guess it.
+      if (notice.ts === undefined) return false
       const elapsed = now - this.peerTsAt
       const off = seqDiff(notice.ts, Math.floor(this.peerTs + elapsed) >>> 0)
       if (Math.abs(off) > NOTICE_SLACK + kcp.rtt.rto + elapsed / 500) return false
