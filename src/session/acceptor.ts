@@ -71,6 +71,8 @@ export class DropCounters {
   pendingPerHost = 0
   /** Too many streams wait to be accepted. */
   backlog = 0
+  /** The application does not want this peer. */
+  refused = 0
   /** The codec refused it. */
   codec = 0
 }
@@ -83,6 +85,8 @@ export interface AcceptorOptions<Peer> {
   readonly scheduler: Scheduler
   /** Random u32 from a CSPRNG. */
   readonly random: () => number
+  /** Whether the application wants this peer; asked last, for a datagram that may open a session. */
+  readonly admit?: ((peer: Peer, conv: number, datagram: Uint8Array) => boolean) | undefined
   /** Whether one more session may wait to be accepted. */
   readonly hasBacklog: () => boolean
   /** A new session; set its callbacks here. */
@@ -232,6 +236,7 @@ export class Acceptor<Peer> {
     else if (this.pending >= limits.maxPending) drops.pending++
     else if ((this.pendingByHost.get(entry.host) ?? 0) >= limits.maxPendingPerHost) drops.pendingPerHost++
     else if (!this.options.hasBacklog()) drops.backlog++
+    else if (this.options.admit?.(entry.link.peer, conv, datagram) === false) drops.refused++
     else return true
     return false
   }

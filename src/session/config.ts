@@ -42,7 +42,10 @@ export interface ResolvedSessionConfig {
   readonly keepAlive: number
   /** Data outstanding, but no acknowledgement for this long: the link is dead; 0 = never. Default 60 s. */
   readonly stallTimeout: number
-  /** While closing: longest time without an acknowledgement before what is left is given up. Default 5 s. */
+  /**
+   * While closing: longest time without an acknowledgement before what is left is given up. Default 5 s. After `end()`
+   * a peer whose window is closed is waited for until `stallTimeout`: its reader is slow.
+   */
   readonly lingerTimeout: number
   /** 'fin': tell the peer about the close (stock peers ignore it). 'none': nothing but upstream's wire. */
   readonly lifecycle: 'fin' | 'none'

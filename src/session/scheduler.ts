@@ -16,7 +16,9 @@ export interface Task {
   forgive(ms: number): void
 }
 
-/** A timer this late means that the process was stopped or blocked: what waits in the socket is heard first, ms. */
+/** A timer this late means that a callback took long: what waits in the socket is heard first, ms. */
+const LATE = 50
+/** And this late, that nobody could hear for a while: what judges the peer by silence moves by as much. */
 const STALL = 1_000
 /** Deadlines farther away than this are looked at again on the way, ms: u32 time and setTimeout end at 2^31. */
 const FAR = 2 ** 30
@@ -148,12 +150,12 @@ export class Scheduler {
     this.runDue(now)
   }
 
-  /** Whether the timer is so late that nobody could hear for that long; all is put off then until the socket was. */
+  /** Whether the timer is so late that all is put off until the socket was heard. */
   private stalled(now: number): boolean {
     const late = now - this.timerAt
-    if (late < STALL) return false
+    if (late < LATE) return false
     this.disarm()
-    for (const task of this.ids.keys()) task.forgive(late)
+    if (late >= STALL) for (const task of this.ids.keys()) task.forgive(late)
     // What the peers sent meanwhile waits in the socket: let it in before judging.
     this.clock.soon(() =>
       this.clock.soon(() => {

@@ -154,6 +154,8 @@ export class KcpSession implements Task {
   private dataAt: number
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
   private progressAt: number
+  /** Latest time that the peer's window opened again. */
+  private openedAt = 0
   private flushedAt: number
   /** The peer's clock: its ts at a time of ours. */
   private peerTs = 0
@@ -350,6 +352,7 @@ export class KcpSession implements Task {
     }
     const stored = kcp.counters.segmentsIn
     const outstanding = kcp.waitSnd()
+    const shut = kcp.rmtWnd === 0
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
     const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
     const result = kcp.tryInput(datagram, this.ts(now))
@@ -359,6 +362,7 @@ export class KcpSession implements Task {
     }
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
+    if (shut && kcp.rmtWnd > 0) this.openedAt = now
     if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
@@ -410,7 +414,7 @@ export class KcpSession implements Task {
     at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
     if (kcp.waitSnd() > 0) {
       if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
-      if (this.sending === 'draining') at = Math.min(at, this.progressAt + config.lingerTimeout)
+      at = Math.min(at, this.lingerUntil)
     }
     if (this.sending === 'notifying') at = Math.min(at, this.finAt)
     if (this.sending === 'finished' && !this.finAcked) at = Math.min(at, this.quietUntil)
@@ -420,6 +424,7 @@ export class KcpSession implements Task {
   forgive(ms: number): void {
     this.heardAt += ms
     this.progressAt += ms
+    this.openedAt += ms
     this.dataAt += ms
     this.finishedAt += ms
     this.headlessSince += ms
@@ -493,13 +498,17 @@ export class KcpSession implements Task {
           },
         ),
       )
-    } else if (
-      this.sending === 'draining' &&
-      kcp.waitSnd() > 0 &&
-      now - this.progressAt >= config.lingerTimeout
-    ) {
+    } else if (kcp.waitSnd() > 0 && now >= this.lingerUntil) {
       this.timeOut(now, `${kcp.snd.bytes} bytes were not acknowledged while closing`, config.lingerTimeout)
     }
+  }
+
+  /** Until when what is left to send after an end waits for an acknowledgement. */
+  private get lingerUntil(): number {
+    // A peer that told that it is full is not gone, its reader is slow. Nobody waits for that after a whole close;
+    // after half of one stallTimeout is the limit.
+    if (this.sending !== 'draining' || (this.halfClose && this.kcp.rmtWnd === 0)) return NEVER
+    return Math.max(this.progressAt, this.openedAt) + this.config.lingerTimeout
   }
 
   private timeOut(now: number, message: string, timeout: number): void {

@@ -225,6 +225,38 @@ test('a slow sink at the end of a pipe slows the sender down', async () => {
   equal(sunk, data.length)
 })
 
+test('after end() a reader may pause for longer than lingerTimeout: it is slow, not gone', async () => {
+  const world = new World()
+  const { client, server } = await world.pair({ preset: 'fast', sendQueueLimit: 1_000, lingerTimeout: 2_000 })
+  const closed = nextEvent(client, 'close')
+  for (let i = 0; i < 300; i++) client.write(pattern(1_000, i))
+  client.end()
+  await world.run(30_000)
+  equal(client.closeReason, undefined)
+  let read = 0
+  server.on('data', (message: Buffer) => {
+    ok(message.equals(pattern(1_000, read)), `message ${read}`)
+    read++
+  })
+  await world.within(nextEvent(server, 'end'))
+  equal(read, 300)
+  equal(await world.within(closed), 'local')
+})
+
+test('a peer that is gone at the end() is given up after lingerTimeout, one that never reads after stallTimeout', async () => {
+  for (const gone of [true, false]) {
+    const world = new World()
+    const { client } = await world.pair({ preset: 'fast', sendQueueLimit: 1_000, lingerTimeout: 2_000 })
+    for (let i = 0; i < 300; i++) client.write(pattern(1_000, i))
+    if (gone) world.network.set({ loss: 1 })
+    client.end()
+    const start = world.clock.now()
+    equal(await world.within(nextEvent(client, 'close'), 70_000), gone ? 'timeout' : 'dead-link')
+    const took = world.clock.now() - start
+    ok(gone ? took <= 2_100 : took >= 55_000 && took <= 61_000, `took ${took} ms`)
+  }
+})
+
 async function halfOpen(): Promise<{ readonly world: World } & Pair> {
   const world = new World()
   return { world, ...(await world.pair({ ...fast, allowHalfOpen: true })) }

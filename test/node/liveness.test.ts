@@ -191,6 +191,26 @@ test('a client that stood still for longer than its idle timeout lives on, with 
   equal(String(await world.within(server.recv())), 'back again')
 })
 
+test('also one that stood still until just after its idle timeout', async () => {
+  const world = new World({ link: { delayMs: 20 } })
+  const host = new Host(world.clock)
+  const { client, server } = await world.pair({
+    client: {
+      idleTimeout: 10_000,
+      keepAlive: 0,
+      clock: host,
+      transport: host.attach(world.network.transport('client')),
+    },
+  })
+  await server.send('a')
+  await world.run(100)
+  host.standStill(10_300)
+  await world.run(5_000)
+  server.write('b')
+  await world.run(6_000)
+  equal(client.closeReason, undefined)
+})
+
 test('a server that stood still for longer than its idle timeout kills none of its many sessions', async () => {
   const world = new World({ link: { delayMs: 20 } })
   const host = new Host(world.clock)
