@@ -6,6 +6,7 @@
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { captureRejectionSymbol, EventEmitter } from 'node:events'
+import type { BlockList } from 'node:net'
 import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import {
@@ -35,6 +36,17 @@ export type KcpListenerOptions = KcpSessionConfig &
   Partial<AcceptorLimits> & {
     /** Streams that wait to be accepted before new peers are refused. Default 511, as node:net. */
     readonly backlog?: number
+    /** Addresses that may not open a conversation; it may change while the listener runs. */
+    readonly blockList?: BlockList
+    /**
+     * Says whether a peer may open the conversation `conv`, from its first datagram (without the codec's part, lent
+     * for the call). Nothing proves its address yet. Must answer at once.
+     */
+    readonly verifyClient?: (info: {
+      readonly peer: PeerAddress
+      readonly conv: number
+      readonly datagram: Uint8Array
+    }) => boolean
   }
 
 export interface KcpListenOptions {
@@ -133,7 +145,7 @@ export class KcpListener
   constructor(options: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
     super({ captureRejections: true })
     this[captureRejectionSymbol] = (error, _event, ...args) => this.#onRejection(error, args)
-    refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog'])
+    refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog', 'blockList', 'verifyClient'])
     this.config = resolveSessionConfig(pickSessionConfig(options))
     warnOfClamping(options, this.config)
     this.#limits = resolveLimits(options)
@@ -180,6 +192,7 @@ export class KcpListener
       codec: this.#options.codec,
       scheduler,
       random: randomU32,
+      admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
       hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
       onSession: (session, peer) => this.#onSession(session, peer),
     })
@@ -328,6 +341,12 @@ export class KcpListener
     }
   }
 
+  #admits(peer: PeerAddress, conv: number, datagram: Uint8Array): boolean {
+    const { blockList, verifyClient } = this.#options
+    if (blockList !== undefined && isBlocked(blockList, peer.address)) return false
+    return verifyClient === undefined || verifyClient({ peer, conv, datagram })
+  }
+
   #onSession(session: KcpSession, peer: PeerAddress): void {
     const {
       clock = nodeClock,
@@ -388,6 +407,14 @@ export class KcpListener
     if (this.#owned) await this.#transport?.close()
     this.emit('close')
   }
+}
+
+/** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */
+function isBlocked(list: BlockList, address: string): boolean {
+  const [plain = ''] = address.split('%')
+  const mapped = plain.startsWith('::ffff:') && plain.includes('.') ? plain.slice(7) : plain
+  const family = familyOf(mapped)
+  return family !== undefined && list.check(mapped, family === 6 ? 'ipv6' : 'ipv4')
 }
 
 async function addressOf(host: string): Promise<string> {
