@@ -18,7 +18,13 @@ import {
 import { PeerLink } from '../session/peer-link.ts'
 import type { Scheduler } from '../session/scheduler.ts'
 import { KcpSession } from '../session/session.ts'
-import type { Clock, DatagramTransport, PacketCodec, PeerAddress } from '../session/transport.ts'
+import {
+  type Clock,
+  type DatagramTransport,
+  type PacketCodec,
+  type PeerAddress,
+  requireCodec,
+} from '../session/transport.ts'
 import { type Address, canonical, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { UdpTransport } from './udp-transport.ts'
@@ -136,6 +142,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   const { signal, clock = nodeClock, codec } = options
   const config = resolveSessionConfig(pickSessionConfig(options))
   warnOfClamping(options, config)
+  requireCodec(codec)
   const port = requirePort(options.port)
   if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
   const conv = options.conv === undefined ? randomConv() : requireConv(options.conv)

@@ -24,7 +24,7 @@ import {
   resolveSessionConfig,
 } from '../session/config.ts'
 import type { KcpSession } from '../session/session.ts'
-import type { DatagramTransport, PeerAddress } from '../session/transport.ts'
+import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
 import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
@@ -148,6 +148,7 @@ export class KcpListener
     refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog', 'blockList', 'verifyClient'])
     this.config = resolveSessionConfig(pickSessionConfig(options))
     warnOfClamping(options, this.config)
+    requireCodec(options.codec)
     this.#limits = resolveLimits(options)
     this.#backlogLimit =
       options.backlog === undefined

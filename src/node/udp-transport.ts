@@ -4,6 +4,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
 import { once } from 'node:events'
+import { configError } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
 import { familyOf } from './address.ts'
@@ -63,6 +64,10 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
   static async bind(options: UdpOptions = {}): Promise<UdpTransport> {
     const family = options.family ?? (options.address === undefined ? 4 : (familyOf(options.address) ?? 4))
     const size = options.bufferSize ?? 0
+    // An older Node ignores it, and the second process would fail with EADDRINUSE.
+    if (options.reusePort === true && !hasReusePort(process.versions.node)) {
+      throw configError('reusePort', true, `false on Node ${process.versions.node} (22.12 or 23.1 has it)`)
+    }
     const socket = createSocket({
       type: family === 6 ? 'udp6' : 'udp4',
       lookup,
@@ -182,6 +187,12 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     this.closed = true
     this.handler?.onClose()
   }
+}
+
+/** Whether a version of Node knows dgram's reusePort: 22.12, 23.1 and later. */
+export function hasReusePort(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
 }
 
 function isConnected(socket: Socket): boolean {

@@ -3,6 +3,7 @@
  * Structural types; UDP, WebRTC data channels, WebTransport datagrams and a test's memory all fit.
  * @module
  */
+import { configError, requireInteger } from '../core/config.ts'
 
 /** Where a datagram came from or goes to. Any transport may use its own shape; UDP uses this one. */
 export interface PeerAddress {
@@ -70,6 +71,16 @@ export interface Clock {
   clearTimeout(timer: unknown): void
   /** Calls `run` after the datagrams that are already waiting were handed up: the end of this turn. */
   soon(run: () => void): void
+}
+
+/** Throws ERR_KCP_CONFIG unless `codec` is one, or undefined. */
+export function requireCodec<Peer>(codec: PacketCodec<Peer> | undefined): void {
+  if (codec === undefined) return
+  const { encode, decode } = (codec ?? {}) as Partial<PacketCodec<Peer>>
+  if (typeof encode !== 'function' || typeof decode !== 'function') {
+    throw configError('codec', codec, '{ overhead, encode, decode }')
+  }
+  requireInteger('codec.overhead', codec.overhead, 0, 65_507)
 }
 
 /** Several codecs as one: the first is applied first when sending, and undone last. */
