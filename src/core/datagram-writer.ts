@@ -1,7 +1,9 @@
 /**
  * The buffer that a flush builds its datagrams in, one after another. Borrowed for the flush: idle engines own none.
+ * An engine with much to send has one behind its payloads instead, in the same memory (SendWindow.roomAt).
  * @module
  */
+import { NO_BYTES } from './memory.ts'
 import { KCP_OVERHEAD, writeHeader } from './segment.ts'
 
 /** Writers at rest. Flushes may nest (an output that feeds another engine), so each takes its own. */
@@ -10,29 +12,37 @@ const resting: DatagramWriter[] = []
 export class DatagramWriter {
   /** Bytes written. */
   used = 0
-  private bytes: Uint8Array = new Uint8Array(0)
+  private bytes: Uint8Array
+  /** Where the datagrams start in `bytes`. */
+  private base: number
   /** The latest datagram's view: most datagrams of a flow have one length. */
-  private view: Uint8Array = this.bytes
+  private view: Uint8Array = NO_BYTES
+
+  /** @param bytes writes into these from `base` on, as long as they suffice; else into a buffer of its own. */
+  constructor(bytes: Uint8Array = NO_BYTES, base = 0) {
+    this.bytes = bytes
+    this.base = base
+  }
 
   static borrow(): DatagramWriter {
     return resting.pop() ?? new DatagramWriter()
   }
 
   giveBack(): void {
-    this.used = 0
     resting.push(this)
   }
 
   /** Makes sure that `more` bytes fit behind what is written; grows to `mtu` at least. */
   reserve(more: number, mtu: number): void {
-    if (this.bytes.length >= this.used + more) return
+    if (this.bytes.length >= this.base + this.used + more) return
     const larger = new Uint8Array(Math.max(mtu, this.used + more))
-    larger.set(this.bytes.subarray(0, this.used))
+    larger.set(this.bytes.subarray(this.base, this.base + this.used))
     this.bytes = larger
-    this.view = larger
+    this.base = 0
+    this.view = NO_BYTES
   }
 
-  /** Appends a header; returns where its payload goes. `len` bytes must fit behind it (`reserve`). */
+  /** Appends a header; returns where in `buffer` its payload goes. `len` bytes must fit behind it (`reserve`). */
   header(
     conv: number,
     cmd: number,
@@ -43,10 +53,10 @@ export class DatagramWriter {
     una: number,
     len: number,
   ): number {
-    writeHeader(this.bytes, this.used, conv, cmd, frg, wnd, ts, sn, una, len)
-    const at = this.used + KCP_OVERHEAD
-    this.used = at + len
-    return at
+    const at = this.base + this.used
+    writeHeader(this.bytes, at, conv, cmd, frg, wnd, ts, sn, una, len)
+    this.used += KCP_OVERHEAD + len
+    return at + KCP_OVERHEAD
   }
 
   /** The buffer, to copy a payload into. */
@@ -58,7 +68,7 @@ export class DatagramWriter {
   take(): Uint8Array {
     const size = this.used
     this.used = 0
-    if (this.view.length !== size) this.view = this.bytes.subarray(0, size)
+    if (this.view.length !== size) this.view = this.bytes.subarray(this.base, this.base + size)
     return this.view
   }
 }

@@ -13,6 +13,7 @@ import type { CongestionControl, CongestionState } from './congestion/controller
 import { DatagramWriter } from './datagram-writer.ts'
 import { KcpError } from './errors.ts'
 import { KCP_LOG } from './log.ts'
+import { NO_BYTES } from './memory.ts'
 import { PathProof } from './path-proof.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { RTO_MAX, RTO_MIN, RTO_MIN_NODELAY, RttEstimator } from './rtt.ts'
@@ -108,6 +109,9 @@ export class Engine implements CongestionState {
   private released = false
   /** Set while a flush runs. */
   private writer: DatagramWriter | null = null
+  /** A writer of this engine's own, and the arena that it writes in. */
+  private arenaWriter: DatagramWriter | null = null
+  private inArena: Uint8Array = NO_BYTES
   /** What `output` threw in the current flush. */
   private fault: { readonly cause: unknown } | null = null
   /** ts and sn of the latest ACK in this flush. */
@@ -218,12 +222,9 @@ export class Engine implements CongestionState {
     const rest = len - taken
     const count = rest <= mss ? 1 : Math.ceil(rest / mss)
     if (count > this.maxFragments) return taken > 0 ? taken : -2
-    for (let i = 0; i < count; i++) {
-      const size = Math.min(mss, len - taken)
-      snd.append(this.stream ? 0 : count - i - 1, data, start + taken, size)
-      taken += size
-    }
-    return taken
+    snd.roomSize = this.mtu
+    snd.append(data, start + taken, rest, mss, this.stream)
+    return len
   }
 
   /** ikcp_recv: copies into `into` (null: nowhere) at most `max` bytes' worth of message; -1, -2 or -3 as upstream. */
@@ -397,13 +398,17 @@ export class Engine implements CongestionState {
     this.enter()
     this.now = now >>> 0
     if (!this.started) return
-    const writer = DatagramWriter.borrow()
+    const own = this.ownWriter()
+    const writer = own ?? DatagramWriter.borrow()
     this.writer = writer
+    this.snd.lent = true
     try {
       this.run(writer)
     } finally {
       this.writer = null
-      writer.giveBack()
+      this.snd.lent = false
+      writer.used = 0
+      if (own === null) writer.giveBack()
       if (this.released) this.letGo()
     }
     const { fault } = this
@@ -430,6 +435,8 @@ export class Engine implements CongestionState {
     this.snd.trim()
     this.rcv.trim()
     this.acks.trim()
+    // The writer must not hold on to an arena that is gone.
+    this.ownWriter()
   }
 
   /** Writes one log line when its bit is in the mask. */
@@ -468,6 +475,7 @@ export class Engine implements CongestionState {
     this.controller = null
     this.snd.drop()
     this.rcv.drop()
+    this.ownWriter()
     this.acks.clear()
     this.acks.trim()
   }
@@ -544,6 +552,16 @@ export class Engine implements CongestionState {
   }
 
   // ---- inside: flush ---------------------------------------------------------------------------------------
+
+  /** The writer in the send window's arena, if that has room for one. */
+  private ownWriter(): DatagramWriter | null {
+    const { arena, roomAt } = this.snd
+    if (arena !== this.inArena) {
+      this.inArena = arena
+      this.arenaWriter = roomAt > 0 ? new DatagramWriter(arena, roomAt) : null
+    }
+    return this.arenaWriter
+  }
 
   private run(writer: DatagramWriter): void {
     const { snd, rcv, probe, controller } = this

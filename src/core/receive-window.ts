@@ -15,10 +15,12 @@ import { allocate, free, NO_BYTES } from './memory.ts'
 import { seqAdd, seqDiff } from './seq.ts'
 
 /** Words of a slot. */
-const STRIDE = 2
+const STRIDE = 4
 const LEN = 0
 /** frg + 1; 0 marks an empty slot. */
 const MARK = 1
+/** Where the payload starts in the slot's buffer. */
+const START = 2
 
 const NO_SLOTS = new Int32Array(0)
 /** Slots of a window's first ring. */
@@ -31,6 +33,8 @@ export interface MemoryBudget {
 
 /** A slot's buffer is rounded up to this many bytes, so that sizes that vary a little reuse it. */
 const ROUND = 64
+/** Up to here a loop copies; a longer run wants `set`, which takes a view where it is part of something. */
+const SHORT = 128
 
 export class ReceiveWindow {
   /** Next sn expected in order. */
@@ -58,6 +62,8 @@ export class ReceiveWindow {
 
   private meta: Int32Array = NO_SLOTS
   private blocks: Uint8Array[] = []
+  /** The payload of the slot's latest segment, as a view: segments of a steady flow share it. */
+  private views: Uint8Array[] = []
   private mask = -1
 
   /**
@@ -92,14 +98,19 @@ export class ReceiveWindow {
       this.advance()
       return false
     }
+    // A datagram that is little more than this segment is copied whole: part of it would need a view.
+    const whole = len > SHORT && from.length <= len * 2
+    const needed = whole ? from.length : len
     let block = this.blocks[slot]!
-    if (block.length < len) {
+    if (block.length < needed) {
       free(block)
-      block = this.blocks[slot] = allocate((len + ROUND - 1) & -ROUND)
+      block = this.blocks[slot] = allocate((needed + ROUND - 1) & -ROUND)
+      this.views[slot] = NO_BYTES
     }
-    // Small payloads dominate in games; a subarray per segment would be the only allocation here.
-    if (len <= 128) for (let i = 0; i < len; i++) block[i] = from[start + i]!
-    else block.set(start === 0 && len === from.length ? from : from.subarray(start, start + len))
+    if (whole) block.set(from)
+    else if (len <= SHORT) for (let i = 0; i < len; i++) block[i] = from[start + i]!
+    else block.set(from.subarray(start, start + len))
+    this.meta[slot * STRIDE + START] = whole ? start : 0
     this.meta[slot * STRIDE + LEN] = len
     this.meta[slot * STRIDE + MARK] = frg + 1
     this.early++
@@ -150,9 +161,12 @@ export class ReceiveWindow {
       const len = this.meta[word + LEN]!
       const last = this.meta[word + MARK] === 1
       if (into !== null && len > 0) {
-        const block = this.blocks[slot]!
-        if (len <= 128) for (let i = 0; i < len; i++) into[size + i] = block[i]!
-        else into.set(len === block.length ? block : block.subarray(0, len), size)
+        if (len > SHORT) into.set(this.viewOf(slot), size)
+        else {
+          const block = this.blocks[slot]!
+          const start = this.meta[word + START]!
+          for (let i = 0; i < len; i++) into[size + i] = block[start + i]!
+        }
       }
       size += len
       seen?.(sn)
@@ -180,8 +194,7 @@ export class ReceiveWindow {
 
   /** Payload of a segment that is here; a view that lives until it is read. */
   dataOf(sn: number): Uint8Array {
-    const slot = sn & this.mask
-    return this.blocks[slot]!.subarray(0, this.meta[slot * STRIDE + LEN]!)
+    return this.viewOf(sn & this.mask)
   }
 
   /** Slots of the ring; a segment may be held up to this far behind the queue's head. */
@@ -200,10 +213,23 @@ export class ReceiveWindow {
     this.budget.used -= this.bytes
     this.meta = NO_SLOTS
     this.blocks = []
+    this.views = []
     this.mask = -1
     this.queued = 0
     this.early = 0
     this.bytes = 0
+  }
+
+  /** The payload in a slot. */
+  private viewOf(slot: number): Uint8Array {
+    const len = this.meta[slot * STRIDE + LEN]!
+    const start = this.meta[slot * STRIDE + START]!
+    const block = this.blocks[slot]!
+    const view = this.views[slot]!
+    if (view.length === len && view.byteOffset === block.byteOffset + start) return view
+    const made = block.subarray(start, start + len)
+    this.views[slot] = made
+    return made
   }
 
   /** Whether a segment with `frg` may follow what is queued; marks the window as broken otherwise. */
@@ -219,6 +245,7 @@ export class ReceiveWindow {
     while (capacity < needed) capacity *= 2
     const meta = new Int32Array(capacity * STRIDE)
     const blocks = new Array<Uint8Array>(capacity).fill(NO_BYTES)
+    const views = new Array<Uint8Array>(capacity).fill(NO_BYTES)
     // Old slots cover one run of sn from the head on, so every one of them has its place in the new ring.
     const head = this.head
     for (let i = 0; i <= this.mask; i++) {
@@ -227,10 +254,13 @@ export class ReceiveWindow {
       const to = sn & (capacity - 1)
       meta[to * STRIDE + LEN] = this.meta[from * STRIDE + LEN]!
       meta[to * STRIDE + MARK] = this.meta[from * STRIDE + MARK]!
+      meta[to * STRIDE + START] = this.meta[from * STRIDE + START]!
       blocks[to] = this.blocks[from]!
+      views[to] = this.views[from]!
     }
     this.meta = meta
     this.blocks = blocks
+    this.views = views
     this.mask = capacity - 1
   }
 }

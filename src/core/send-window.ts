@@ -61,6 +61,8 @@ const LISTED = 3
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 8
 const FIRST_ARENA = 2048
+/** From this size on an arena has room for datagrams behind it: a window in flow, not a session that says something now and then. */
+const ROOMY_ARENA = 16_384
 
 /** Called for every segment that is acknowledged; `ts` is its latest transmission. */
 export type OnAcked = (sn: number, ts: number, size: number, xmit: number) => void
@@ -85,7 +87,16 @@ export class SendWindow {
   private mask = -1
   private readonly deadlines: DeadlineHeap = new DeadlineHeap()
 
-  private arena: Uint8Array = NO_BYTES
+  /** The byte ring, and behind it, once it is large, room to build datagrams in. */
+  arena: Uint8Array = NO_BYTES
+  /** Where that room starts: copyWithin moves payloads to it without a view. 0: there is none. */
+  roomAt = 0
+  /** Bytes of the arena that are the ring. */
+  private arenaSize = 0
+  /** A flush is writing into the arena: one that grows must not hand the old one back yet. */
+  lent = false
+  /** How much room that is: the engine's mtu. */
+  roomSize = 1400
   private head = 0
   private tail = 0
 
@@ -133,18 +144,27 @@ export class SendWindow {
 
   // ---- the queue -------------------------------------------------------------------------------------------
 
-  /** Queues one segment, copying `len` bytes of `from` (null: zeros). */
-  append(frg: number, from: Uint8Array | null, start: number, len: number): void {
+  /**
+   * Queues `len` bytes of `from` (null: zeros) as segments of at most `mss`, copied in one go. frg counts down to 0, or
+   * is 0 throughout in a stream.
+   */
+  append(from: Uint8Array | null, start: number, len: number, mss: number, stream: boolean): void {
+    const count = len <= mss ? 1 : Math.ceil(len / mss)
     const held = seqDiff(this.next, this.base) + this.queued
-    if (held > this.mask) this.growSlots(held + 1)
-    const offset = this.reserve(len)
+    if (held + count - 1 > this.mask) this.growSlots(held + count)
+    let offset = this.reserve(len)
     this.copyIn(offset, from, start, len)
-    const word = (seqAdd(this.next, this.queued) & this.mask) * STRIDE
-    this.meta[word + OFFSET] = offset
-    this.meta[word + LEN] = len
-    this.meta[word + FRG] = frg
-    this.queued++
     this.bytes += len
+    for (let left = count - 1; left >= 0; left--) {
+      const size = Math.min(mss, len)
+      const word = (seqAdd(this.next, this.queued) & this.mask) * STRIDE
+      this.meta[word + OFFSET] = offset
+      this.meta[word + LEN] = size
+      this.meta[word + FRG] = stream ? 0 : left
+      this.queued++
+      offset += size
+      len -= size
+    }
   }
 
   /** Payload bytes of the last queued segment, or -1 when nothing is queued. */
@@ -393,8 +413,9 @@ export class SendWindow {
     const offset = this.meta[word + OFFSET]!
     const len = this.meta[word + LEN]!
     const { arena } = this
-    // Below this a plain loop beats the call and the view that `set` needs.
-    if (len <= 128) for (let i = 0; i < len; i++) into[at + i] = arena[offset + i]!
+    // Within the arena nothing but a move is needed; elsewhere `set` needs a view, which a short loop does not.
+    if (into === arena) into.copyWithin(at, offset, offset + len)
+    else if (len <= 128) for (let i = 0; i < len; i++) into[at + i] = arena[offset + i]!
     else into.set(arena.subarray(offset, offset + len), at)
   }
 
@@ -407,6 +428,8 @@ export class SendWindow {
   drop(): void {
     free(this.arena)
     this.arena = NO_BYTES
+    this.arenaSize = 0
+    this.roomAt = 0
     this.meta = NO_SLOTS
     this.due = NO_SLOTS
     this.mask = -1
@@ -592,7 +615,7 @@ export class SendWindow {
   // ---- the byte ring ---------------------------------------------------------------------------------------
 
   private fitsAtTail(len: number): boolean {
-    if (this.tail >= this.head) return this.arena.length - this.tail >= len
+    if (this.tail >= this.head) return this.arenaSize - this.tail >= len
     return this.head - this.tail > len
   }
 
@@ -609,11 +632,14 @@ export class SendWindow {
   }
 
   private growArena(len: number): void {
-    let size = Math.max(FIRST_ARENA, this.arena.length)
-    while (size < this.bytes + len) size *= 2
-    // Half full at most after growing, or the gaps of odd sizes would make it grow at every turn.
-    if (size < (this.bytes + len) * 2) size *= 2
-    const arena = allocate(size)
+    // What lies between head and tail counts, acknowledged or not: a lost segment holds back all behind it, and an
+    // arena that were only tidied up would have to be tidied again and again. Half as much on top for the gaps of a turn.
+    const spread = this.tail >= this.head ? this.tail - this.head : this.arenaSize - this.head + this.tail
+    const wanted = spread + (spread >>> 1) + len
+    let size = Math.max(FIRST_ARENA, this.arenaSize)
+    while (size < wanted) size *= 2
+    const room = size >= ROOMY_ARENA ? this.roomSize : 0
+    const arena = allocate(size + room)
     const held = seqDiff(this.next, this.base) + this.queued
     let at = 0
     for (let i = 0; i < held; i++) {
@@ -627,8 +653,10 @@ export class SendWindow {
       this.meta[word + OFFSET] = at
       at += size
     }
-    free(this.arena)
+    if (!this.lent) free(this.arena)
     this.arena = arena
+    this.arenaSize = size
+    this.roomAt = room > 0 ? size : 0
     this.head = 0
     this.tail = at
   }

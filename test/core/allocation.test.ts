@@ -94,30 +94,32 @@ function heapNow(): number {
   return heapUsed + arrayBuffers
 }
 
-/** Copying a payload of more than 128 bytes takes a view on it: into the window, out to the wire, in, and to the reader. */
-const VIEWS_OF_LARGE = 4 * 120
+/** Bytes allocated per segment, at most: an array that still grows, a view where a length changes, V8's own. */
+const GARBAGE = 16
 
-for (const [what, size, loss, streamMode, garbage] of [
-  ['small messages', 20, 0, false, 16],
-  ['full segments', 1376, 0, false, 16 + VIEWS_OF_LARGE],
-  ['a stream of small writes', 120, 0, true, 16 + VIEWS_OF_LARGE],
-  ['small messages, every tenth datagram lost', 20, 10, false, 16],
+for (const [what, size, loss, streamMode] of [
+  ['small messages', 20, 0, false],
+  ['full segments', 1376, 0, false],
+  ['a stream of small writes', 120, 0, true],
+  ['small messages, every tenth datagram lost', 20, 10, false],
+  ['full segments, every tenth datagram lost', 1376, 10, false],
 ] as const) {
   test(`steady state keeps nothing per segment, and makes hardly any garbage: ${what}`, () => {
     const flow = new Flow(size, loss, streamMode)
-    flow.run(WARM_UP)
+    // With loss it takes longer until the worst stall has been seen, and the buffers have their size.
+    flow.run(loss > 0 ? WARM_UP * 8 : WARM_UP)
     const { counters } = flow.a
 
     let from = counters.segmentsOut
     const before = held()
     flow.run(ROUNDS)
     const kept = (held() - before) / (counters.segmentsOut - from)
-    ok(counters.segmentsOut - from > 100_000)
+    ok(counters.segmentsOut - from > 20_000)
     ok(kept < 4, `${kept.toFixed(2)} bytes kept per segment`)
 
     from = counters.segmentsOut
     const made = allocated((rounds) => flow.run(rounds), ROUNDS) / (counters.segmentsOut - from)
-    ok(made < garbage, `${made.toFixed(2)} bytes allocated per segment`)
+    ok(made < GARBAGE, `${made.toFixed(2)} bytes allocated per segment`)
   })
 }
 

@@ -108,7 +108,8 @@ for (const [profile, hardening] of PROFILES) {
         }
       })
     })
-    flat(costs, 1.01)
+    // The largest window has a writer of its own, and is spared borrowing one: two steps of 31.
+    flat(costs, 1.08)
   })
 
   test(`I30: 60,000 PUSHes that arrive highest first cost ten times what 6,000 do (${profile})`, () => {

@@ -9,7 +9,7 @@ import { toBytes } from '../support/trace.ts'
 const NEVER = 0xffff_ffff
 
 function append(window: SendWindow, ...messages: string[]): void {
-  for (const message of messages) window.append(0, toBytes(message), 0, message.length)
+  for (const message of messages) window.append(toBytes(message), 0, message.length, 2000, false)
 }
 
 /** Queues, admits and sends `count` segments at `now`, due again after 200 ms. */
@@ -128,7 +128,7 @@ test('stream bytes extend the last queued segment, also when it lies at the end 
   window.admit(200, 0)
   window.admit(200, 0)
   while (window.fresh !== window.sndNxt) window.sent(window.fresh, 0, 200, 200, false)
-  window.append(3, toBytes('c'.repeat(240)), 0, 240)
+  window.append(toBytes('c'.repeat(240)), 0, 240, 2000, false)
   window.ack(0, undefined)
   window.extend(toBytes('d'.repeat(20)), 0, 20)
   equal(window.lastQueuedLen(), 260)
@@ -337,9 +337,13 @@ function run(seed: number, habits: Habits, steps: number): void {
     const dice = prng.int(0, 99)
     if (dice < 25) {
       const [start, len, data] = piece()
-      const frg = prng.int(0, 255)
-      window.append(frg, source, start, len)
-      twin.queue.push({ frg, data })
+      const mss = prng.int(20, 1400)
+      const stream = prng.chance(0.3)
+      window.append(source, start, len, mss, stream)
+      const count = Math.max(1, Math.ceil(len / mss))
+      for (let i = 0; i < count; i++) {
+        twin.queue.push({ frg: stream ? 0 : count - i - 1, data: data.slice(i * mss, (i + 1) * mss) })
+      }
     } else if (dice < 32) {
       const last = twin.queue.at(-1)
       if (last !== undefined && last.data.length < 1400) {

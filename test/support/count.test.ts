@@ -6,7 +6,7 @@ import { countSteps } from './count.ts'
 /** Steps that it takes to acknowledge `n` segments by una. */
 function walk(n: number): number {
   const window = new SendWindow()
-  for (let i = 0; i < n; i++) window.append(0, null, 0, 1)
+  for (let i = 0; i < n; i++) window.append(null, 0, 1, 1, true)
   for (let i = 0; i < n; i++) window.admit(200, 0)
   return countSteps(() => window.ackUpTo(n, undefined))
 }
