@@ -300,34 +300,29 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const piece = this.mode === 'message' ? chunk.length : PIECE
     let at = 0
+    // An empty message is one, too.
+    let begun = false
+    // Runs until everything is in the engine; again whenever there is room.
     const step = (): void => {
+      this.#writeFailed = undefined
       try {
-        do {
-          const end = this.mode === 'message' ? chunk.length : Math.min(chunk.length, at + PIECE)
-          if (chunk.length > 0 || this.mode === 'message') this.#write(chunk.subarray(at, end))
-          at = end
-        } while (at < chunk.length && this.#session.writable)
+        while (!begun || at < chunk.length) {
+          this.#write(chunk.subarray(at, at + piece))
+          begun = true
+          at += piece
+          if (!this.#session.writable) {
+            this.#writeFailed = done
+            this.#blocked = step
+            return
+          }
+        }
       } catch (error) {
-        this.#writeFailed = undefined
         done(error as Error)
         return
       }
-      if (this.#session.writable && at >= chunk.length) {
-        this.#writeFailed = undefined
-        done()
-        return
-      }
-      this.#writeFailed = done
-      this.#blocked = step2
-    }
-    // Woken when there is room: go on with the chunk, or report it done.
-    const step2 = (): void => {
-      if (at < chunk.length) step()
-      else {
-        this.#writeFailed = undefined
-        done()
-      }
+      done()
     }
     step()
   }
