@@ -10,10 +10,16 @@ export type KcpErrorCode =
   | 'ERR_KCP_CONFIG'
   /** An engine cannot be made: conv is not a u32, or output is no function. */
   | 'ERR_KCP_CREATE'
+  /** `send` failed with upstream's code in `detail.code`. Today's engine fails only as the next code says. */
+  | 'ERR_KCP_SEND'
   /** The message needs more fragments than allowed; `detail` has `size`, `limit`, `fragments`, `maxFragments`. */
   | 'ERR_KCP_MESSAGE_TOO_LARGE'
+  /** Nothing to receive yet. `recv` and `recvInto` say so with undefined; for code that maps upstream's -1 and -2. */
+  | 'ERR_KCP_WOULD_BLOCK'
   /** The buffer given is smaller than the message, which stays queued; `detail` has `need` and `got`. */
   | 'ERR_KCP_RECV_BUFFER_TOO_SMALL'
+  /** `recv` failed with upstream's code in `detail.code`; for code that maps it. */
+  | 'ERR_KCP_RECV'
   /** A datagram was refused; `detail.code` is upstream's negative code. */
   | 'ERR_KCP_INPUT'
   /** The mtu is out of range; `detail` has `mtu` and `code`. */
