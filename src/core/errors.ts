@@ -72,3 +72,22 @@ export class KcpError extends Error {
     return value instanceof KcpError && (code === undefined || value.code === code)
   }
 }
+
+/** The error for a message of `size` bytes where `maxFragments` of `mss` bytes are the limit. */
+export function messageTooLarge(size: number, mss: number, maxFragments: number): KcpError {
+  const limit = maxFragments * mss
+  return new KcpError(
+    'ERR_KCP_MESSAGE_TOO_LARGE',
+    `a message of ${size} bytes is over the limit of ${limit} (${maxFragments} fragments of ${mss})`,
+    { detail: { size, limit, fragments: Math.ceil(size / mss), maxFragments } },
+  )
+}
+
+/** The error for a message of `need` bytes and a buffer of `got`. */
+export function bufferTooSmall(need: number, got: number): KcpError {
+  return new KcpError(
+    'ERR_KCP_RECV_BUFFER_TOO_SMALL',
+    `the next message has ${need} bytes, the buffer ${got}`,
+    { detail: { need, got } },
+  )
+}

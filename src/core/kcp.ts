@@ -24,7 +24,7 @@ import {
   WND_MAX,
 } from './config.ts'
 import { Engine, InputResult } from './engine.ts'
-import { KcpError } from './errors.ts'
+import { bufferTooSmall, KcpError, messageTooLarge } from './errors.ts'
 import { Command, KCP_OVERHEAD, readU32 } from './segment.ts'
 
 /** Gets every datagram, synchronously. `datagram` is lent for this call: who keeps it, copies it. */
@@ -169,7 +169,7 @@ export class Kcp extends Engine {
     this.sentAny = true
     if (!this.stream) {
       const code = this.sendRaw(data, 0, data.length)
-      if (code < 0) throw this.tooLarge(data.length)
+      if (code < 0) throw messageTooLarge(data.length, this.mss, this.maxFragments)
       return code
     }
     // A partial take is possible (the last segment is filled up first), so go on until all is queued.
@@ -201,11 +201,7 @@ export class Kcp extends Engine {
     const size = this.rcv.peekSize()
     if (size < 0) return undefined
     if (size > target.length) {
-      throw new KcpError(
-        'ERR_KCP_RECV_BUFFER_TOO_SMALL',
-        `the next message has ${size} bytes, the buffer ${target.length}`,
-        { detail: { need: size, got: target.length } },
-      )
+      throw bufferTooSmall(size, target.length)
     }
     return this.takeMessage(target, false)
   }
@@ -251,14 +247,5 @@ export class Kcp extends Engine {
     this.maxFragments = config.maxFragments
     this.probe.initial = config.probeInterval
     this.snd.reconsider()
-  }
-
-  private tooLarge(size: number): KcpError {
-    const limit = this.maxFragments * this.mss
-    return new KcpError(
-      'ERR_KCP_MESSAGE_TOO_LARGE',
-      `a message of ${size} bytes is over the limit of ${limit} (${this.maxFragments} fragments of ${this.mss})`,
-      { detail: { size, limit, fragments: Math.ceil(size / this.mss), maxFragments: this.maxFragments } },
-    )
   }
 }

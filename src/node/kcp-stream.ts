@@ -9,7 +9,7 @@
 import { Duplex, Readable, Writable } from 'node:stream'
 import type { ReadableStream, WritableStream } from 'node:stream/web'
 import type { ResolvedKcpConfig } from '../core/config.ts'
-import { KcpError } from '../core/errors.ts'
+import { bufferTooSmall, KcpError } from '../core/errors.ts'
 import type { Kcp } from '../core/kcp.ts'
 import type { CloseReason, KcpSession, SessionStats } from '../session/session.ts'
 import type { PeerAddress } from '../session/transport.ts'
@@ -376,16 +376,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     if (!(bytes instanceof Uint8Array))
       throw new TypeError(`a message is a Uint8Array or a string, got ${typeof data}`)
-    const limit = this.#session.maxMessageSize
-    if (this.mode === 'message' && bytes.length > limit) {
-      throw new KcpError(
-        'ERR_KCP_MESSAGE_TOO_LARGE',
-        `a message of ${bytes.length} bytes is over the limit of ${limit}`,
-        {
-          detail: { size: bytes.length, limit },
-        },
-      )
-    }
+    this.#session.requireFit(bytes.length)
     return bytes
   }
 
@@ -429,11 +420,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       if (chunk.length > target.length) {
         if (this.mode === 'message') {
           this.unshift(chunk)
-          throw new KcpError(
-            'ERR_KCP_RECV_BUFFER_TOO_SMALL',
-            `the next message has ${chunk.length} bytes, the buffer ${target.length}`,
-            { detail: { need: chunk.length, got: target.length } },
-          )
+          throw bufferTooSmall(chunk.length, target.length)
         }
         this.#rest = chunk.subarray(target.length)
         chunk = chunk.subarray(0, target.length)

@@ -14,7 +14,7 @@
  */
 
 import { InputResult } from '../core/engine.ts'
-import { KcpError } from '../core/errors.ts'
+import { KcpError, messageTooLarge } from '../core/errors.ts'
 import { Kcp } from '../core/kcp.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { KCP_OVERHEAD, readU32 } from '../core/segment.ts'
@@ -243,6 +243,13 @@ export class KcpSession implements Task {
     return Math.min(maxFragments, room) * mss
   }
 
+  /** Throws ERR_KCP_MESSAGE_TOO_LARGE when a message of `size` bytes cannot be sent to this peer. */
+  requireFit(size: number): void {
+    const { stream, mss } = this.kcp
+    const limit = this.maxMessageSize
+    if (!stream && size > limit) throw messageTooLarge(size, mss, limit / mss)
+  }
+
   stats(now: number): SessionStats {
     return {
       ...this.kcp.stats(),
@@ -262,15 +269,8 @@ export class KcpSession implements Task {
    */
   write(data: Uint8Array, now: number): number {
     if (!this.open) throw this.closedError()
+    this.requireFit(data.length)
     const { kcp } = this
-    const limit = this.maxMessageSize
-    if (!kcp.stream && data.length > limit) {
-      throw new KcpError(
-        'ERR_KCP_MESSAGE_TOO_LARGE',
-        `a message of ${data.length} bytes is over the limit of ${limit} (${limit / kcp.mss} fragments of ${kcp.mss})`,
-        { detail: { size: data.length, limit, maxFragments: limit / kcp.mss } },
-      )
-    }
     if (kcp.waitSnd() === 0) this.progressAt = now
     kcp.send(data)
     this.bytesWritten += data.length

@@ -178,7 +178,7 @@ test('X3: a message that the peer has no window for is refused, naming the limit
     () => small.client.write(new Uint8Array(128 * mss + 1), small.clock.now()),
     (error) => {
       ok(KcpError.is(error, 'ERR_KCP_MESSAGE_TOO_LARGE'))
-      deepEqual(error.detail, { size: 128 * mss + 1, limit: 128 * mss, maxFragments: 128 })
+      deepEqual(error.detail, { size: 128 * mss + 1, limit: 128 * mss, fragments: 129, maxFragments: 128 })
       return true
     },
   )
