@@ -288,7 +288,9 @@ test('members in the tables exist', () => {
   const reasons = table(english, '`protocol-error`')
     .slice(1)
     .flatMap((row) => codes(row[0]!))
-  const source = readFileSync('src/session/session.ts', 'utf8')
+  const source = ['session', 'notice-judge']
+    .map((file) => readFileSync(`src/session/${file}.ts`, 'utf8'))
+    .join('')
   const union = /export type CloseReason = (.+)/.exec(source)![1]!
   assert.deepEqual(reasons.sort(), [...union.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason!).sort())
 })
@@ -386,10 +388,12 @@ test('the bytes in PROTOCOL are the bytes on the wire', () => {
 test('the numbers that PROTOCOL tells of sessions are those in force', () => {
   // The formatter pads tables.
   const text = new Document('docs/PROTOCOL.md').text.replace(/ +/g, ' ')
-  const source = readFileSync('src/session/session.ts', 'utf8')
+  const source = ['session', 'notice-judge']
+    .map((file) => readFileSync(`src/session/${file}.ts`, 'utf8'))
+    .join('')
   const constant = (name: string): number => {
     const [, value] = new RegExp(`const ${name} = ([\\d_]+)`).exec(source) ?? []
-    assert.ok(value !== undefined, `${name} is a constant of session.ts`)
+    assert.ok(value !== undefined, `${name} is a constant of session.ts or notice-judge.ts`)
     return Number(value.replaceAll('_', ''))
   }
   const challenges = constant('CHALLENGES')

@@ -22,6 +22,7 @@ import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
 import { type CloseNotice, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
+import { NoticeJudge } from './notice-judge.ts'
 import type { Task } from './scheduler.ts'
 
 /**
@@ -91,12 +92,6 @@ const FIN_INTERVAL_MAX = 1_000
 const RESETS = 3
 /** A window that opened again is told this often until data arrives: a lost WINS costs the peer up to 5 s. */
 const RETELLS = 5
-/** How far the ts of a notice may be from the peer's clock as we know it, ms, beside one RTO: jitter and drift. */
-const NOTICE_SLACK = 2_000
-/** How much older than the newest ts that the peer echoed in an ACK the echo of a notice may be (reordering), ms. */
-const ECHO_SLACK = 10_000
-/** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
-const NOTICE_MISSES = 8
 /**
  * The smallest receive window known (kcp-go's default). Until the peer told its own, no more than this is sent at once:
  * upstream guesses 128, and what a smaller window drops backs off again and again. Messages of this many fragments are
@@ -115,6 +110,7 @@ export class KcpSession implements Task {
   readonly config: ResolvedSessionConfig
   readonly role: 'client' | 'server'
   readonly kcp: Kcp
+  private readonly notices: NoticeJudge
   /** Called after anything that may have changed what is readable, writable or over. */
   onChange: (() => void) | undefined
   /** Called once, when the peer's address is proven. */
@@ -157,10 +153,6 @@ export class KcpSession implements Task {
   /** Latest time that the peer's window opened again. */
   private openedAt = 0
   private flushedAt: number
-  /** The peer's clock: its ts at a time of ours. */
-  private peerTs = 0
-  private peerTsAt = 0
-  private peerTsKnown = false
 
   private wasProven: boolean
   private challenges = 0
@@ -169,7 +161,6 @@ export class KcpSession implements Task {
   private headlessSince: number
   private retells = 0
   private retellAt = NEVER
-  private noticeMisses = 0
   /** The largest window that the peer told, segments. */
   private bestWnd = 0
   /** Something other than a lazy write waits for the next run. */
@@ -187,6 +178,7 @@ export class KcpSession implements Task {
     this.clockBase = options.clockOffset - Math.floor(now)
     this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
+    this.notices = new NoticeJudge(this.kcp)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
     this.kcp.overhead = options.overhead ?? 0
@@ -257,7 +249,7 @@ export class KcpSession implements Task {
       closeReason: this.closeReason,
       idleMs: Math.max(0, now - this.heardAt),
       proven: this.wasProven,
-      forgedNotices: this.noticeMisses,
+      forgedNotices: this.notices.misses,
     }
   }
 
@@ -367,7 +359,7 @@ export class KcpSession implements Task {
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
       this.retells = 0
-      this.learnClock(kcp.proof.heardTs, now)
+      this.notices.learn(kcp.proof.heardTs, now)
     }
     if (kcp.proven && !this.wasProven) {
       this.wasProven = true
@@ -579,19 +571,6 @@ export class KcpSession implements Task {
     this.retellAt = this.flushedAt + this.kcp.rtt.rto
   }
 
-  private learnClock(ts: number, now: number): void {
-    // Of delayed and reordered segments the one that is furthest ahead knows best.
-    if (
-      this.peerTsKnown &&
-      seqDiff(ts, this.peerTs + (now - this.peerTsAt)) < 0 &&
-      now - this.peerTsAt < 10_000
-    )
-      return
-    this.peerTs = ts
-    this.peerTsAt = now
-    this.peerTsKnown = true
-  }
-
   // ---- the end ---------------------------------------------------------------------------------------------
 
   /** Until when a peer that does not answer our Fins is waited for: it may still send. */
@@ -602,7 +581,7 @@ export class KcpSession implements Task {
   private closeStep(now: number): void {
     if (this.sending === 'draining' && this.drained) {
       // Without a PUSH either way there is no conversation that the peer could know of.
-      const known = this.kcp.proof.sentPush || this.peerTsKnown
+      const known = this.kcp.proof.sentPush || this.notices.clockKnown
       if (this.config.lifecycle === 'fin' && known) this.notify(now)
       else this.finishSending(now)
     }
@@ -652,7 +631,7 @@ export class KcpSession implements Task {
       sn: this.kcp.sndNxt,
       done: !this.halfClose,
       ts: this.ts(now),
-      echo: this.peerTsKnown ? this.kcp.proof.heardTs : undefined,
+      echo: this.notices.clockKnown ? this.kcp.proof.heardTs : undefined,
     })
   }
 
@@ -663,11 +642,7 @@ export class KcpSession implements Task {
   }
 
   private heed(notice: CloseNotice, now: number): void {
-    if (this.config.lifecycle !== 'fin' || this.noticeMisses >= NOTICE_MISSES) return
-    if (!this.believes(notice, now)) {
-      this.noticeMisses++
-      return
-    }
+    if (this.config.lifecycle !== 'fin' || !this.notices.believes(notice, now)) return
     this.heardAt = now
     if (notice.kind === NoticeKind.FinAck) {
       this.finAcked = true
@@ -687,34 +662,6 @@ export class KcpSession implements Task {
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
     }
-  }
-
-  /** Whether only someone who saw our segments, or the peer itself, can have written this notice. */
-  private believes(notice: CloseNotice, now: number): boolean {
-    const { kcp } = this
-    // A listener that knows nothing of us answers a PUSH with that PUSH's own sn and ts.
-    if (notice.kind === NoticeKind.Reset && notice.ts === undefined) {
-      return notice.echo !== undefined && kcp.snd.has(notice.sn) && kcp.snd.sentAt(notice.sn, notice.echo)
-    }
-    if (notice.kind === NoticeKind.Fin) {
-      // All of it was acknowledged, so all of it is here.
-      if (seqDiff(notice.sn, kcp.rcvNxt) !== kcp.rcv.early) return false
-    } else if (seqDiff(notice.sn, kcp.rcvNxt) < 0) return false
-    let proofs = 0
-    if (this.peerTsKnown) {
-      // A peer always knows its own clock: who leaves it out has to guess it.
-      if (notice.ts === undefined) return false
-      const elapsed = now - this.peerTsAt
-      const off = seqDiff(notice.ts, Math.floor(this.peerTs + elapsed) >>> 0)
-      if (Math.abs(off) > NOTICE_SLACK + kcp.rtt.rto + elapsed / 500) return false
-      proofs++
-    }
-    if (notice.echo !== undefined && kcp.proof.sentPush) {
-      if (seqDiff(notice.echo, kcp.proof.sentTs) > 0 || seqDiff(kcp.proof.echoedTs, notice.echo) > ECHO_SLACK)
-        return false
-      proofs++
-    }
-    return proofs > 0
   }
 
   private finish(reason: CloseReason, error: KcpError | undefined): void {

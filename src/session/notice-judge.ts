@@ -1,0 +1,88 @@
+/**
+ * Whether a close notice can be believed: only who saw the segments of a conversation, or the peer itself, knows the
+ * times that it has to name. Follows the peer's clock, and counts what proved nothing.
+ * @module
+ */
+import type { Kcp } from '../core/kcp.ts'
+import { seqDiff } from '../core/seq.ts'
+import { type CloseNotice, NoticeKind } from './close-notice.ts'
+
+/** How far the ts of a notice may be from the peer's clock as we know it, ms, beside one RTO: jitter and drift. */
+const NOTICE_SLACK = 2_000
+/** How much older than the newest ts that the peer echoed in an ACK the echo of a notice may be (reordering), ms. */
+const ECHO_SLACK = 10_000
+/** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
+const NOTICE_MISSES = 8
+/** Clocks differ by less than one part in so many: 0.2 %. */
+const DRIFT = 500
+/** What the peer's clock was so long ago, ms, is no better than what a late segment says. */
+const CLOCK_AGE = 10_000
+
+export class NoticeJudge {
+  /** Notices that proved nothing. */
+  misses = 0
+  /** Whether the peer ever told its clock. */
+  clockKnown = false
+  /** The peer's clock: its ts at a time of ours. */
+  private ts = 0
+  private tsAt = 0
+  private readonly kcp: Kcp
+
+  /** @param kcp the engine of the session that the notices are for. */
+  constructor(kcp: Kcp) {
+    this.kcp = kcp
+  }
+
+  /** The peer's clock was `ts` when a segment left that arrived at `now`. */
+  learn(ts: number, now: number): void {
+    const age = now - this.tsAt
+    // Of delayed and reordered segments the one that is furthest ahead knows best.
+    if (this.clockKnown && age < CLOCK_AGE && seqDiff(ts, this.ts + age) < 0) return
+    this.ts = ts
+    this.tsAt = now
+    this.clockKnown = true
+  }
+
+  /** Whether to heed a notice. */
+  believes(notice: CloseNotice, now: number): boolean {
+    if (this.misses >= NOTICE_MISSES) return false
+    const believed =
+      notice.kind === NoticeKind.Reset && notice.ts === undefined
+        ? this.answersPush(notice)
+        : this.fits(notice) && this.proves(notice, now)
+    if (!believed) this.misses++
+    return believed
+  }
+
+  /** A listener that knows nothing of us answers a PUSH with that PUSH's own sn and ts. */
+  private answersPush({ sn, echo }: CloseNotice): boolean {
+    const { snd } = this.kcp
+    return echo !== undefined && snd.has(sn) && snd.sentAt(sn, echo)
+  }
+
+  /** Whether the numbers of segments agree. */
+  private fits({ kind, sn }: CloseNotice): boolean {
+    const ahead = seqDiff(sn, this.kcp.rcvNxt)
+    // Before a Fin all of it was acknowledged, so all of it is here.
+    return kind === NoticeKind.Fin ? ahead === this.kcp.rcv.early : ahead >= 0
+  }
+
+  /** Whether the times do, and at least one of them can be checked. */
+  private proves({ ts, echo }: CloseNotice, now: number): boolean {
+    const { proof, rtt } = this.kcp
+    let proofs = 0
+    if (this.clockKnown) {
+      // A peer always knows its own clock: who leaves it out has to guess it.
+      if (ts === undefined) return false
+      const elapsed = now - this.tsAt
+      const off = seqDiff(ts, Math.floor(this.ts + elapsed) >>> 0)
+      if (Math.abs(off) > NOTICE_SLACK + rtt.rto + elapsed / DRIFT) return false
+      proofs++
+    }
+    if (echo !== undefined && proof.sentPush) {
+      if (seqDiff(echo, proof.sentTs) > 0 || seqDiff(proof.echoedTs, echo) > ECHO_SLACK) return false
+      proofs++
+    }
+    return proofs > 0
+  }
+}
