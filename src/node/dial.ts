@@ -149,14 +149,24 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   const patience = parsePatience(options.waitForPeer)
   signal?.throwIfAborted()
   const { transport, peer, owned } = await openTransport({ ...options, port }, config.socketBufferSize)
+  const released = (): void => {
+    if (owned) void Promise.resolve(transport.close()).catch(() => undefined)
+  }
 
   const scheduler = schedulerOf(clock)
   const link = new PeerLink(transport, peer, codec)
+  let mtu: number
+  try {
+    mtu = link.mtu(config.kcp.mtu)
+  } catch (error) {
+    released()
+    throw error
+  }
   const session = new KcpSession({
     conv,
     config,
     role: 'client',
-    mtu: link.mtu(config.kcp.mtu),
+    mtu,
     clockOffset: randomU32(),
     now: clock.now(),
     send: link.send,
@@ -172,9 +182,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
     writableHighWaterMark: options.writableHighWaterMark,
     ref: () => transport.ref?.(),
     unref: () => transport.unref?.(),
-    released: () => {
-      if (owned) void Promise.resolve(transport.close()).catch(() => undefined)
-    },
+    released,
   }
   scheduler.add(session)
   const key = peerKey(transport, peer)

@@ -183,20 +183,26 @@ export class KcpListener
       if (owned) await transport.close()
       throw new KcpError('ERR_KCP_CLOSED', 'the listener was closed')
     }
+    const scheduler = schedulerOf(this.#options.clock ?? nodeClock)
+    let acceptor: Acceptor<PeerAddress>
+    try {
+      acceptor = new Acceptor({
+        transport,
+        config: this.config,
+        limits: this.#limits,
+        codec: this.#options.codec,
+        scheduler,
+        random: randomU32,
+        admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
+        hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
+        onSession: (session, peer) => this.#onSession(session, peer),
+      })
+    } catch (error) {
+      if (owned) await transport.close()
+      throw error
+    }
     this.#transport = transport
     this.#owned = owned
-    const scheduler = schedulerOf(this.#options.clock ?? nodeClock)
-    const acceptor = new Acceptor<PeerAddress>({
-      transport,
-      config: this.config,
-      limits: this.#limits,
-      codec: this.#options.codec,
-      scheduler,
-      random: randomU32,
-      admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
-      hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
-      onSession: (session, peer) => this.#onSession(session, peer),
-    })
     this.#acceptor = acceptor
     const heard = (session: KcpSession): void => {
       scheduler.touch(session)

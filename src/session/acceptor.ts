@@ -12,7 +12,7 @@ import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
 import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
-import { PeerLink } from './peer-link.ts'
+import { linkMtu, PeerLink } from './peer-link.ts'
 import type { Scheduler } from './scheduler.ts'
 import { KcpSession } from './session.ts'
 import { TimeWait } from './time-wait.ts'
@@ -109,6 +109,7 @@ export class Acceptor<Peer> {
   datagramsOut = 0
   bytesOut = 0
   private readonly options: AcceptorOptions<Peer>
+  private readonly mtu: number
   private readonly memory: MemoryBudget
   private readonly timeWait: TimeWait
   /** Peers with at least one session, by address. */
@@ -120,8 +121,10 @@ export class Acceptor<Peer> {
   /** false: known sessions go on, new ones are refused. */
   accepting = true
 
+  /** Throws ERR_KCP_CONFIG when the codec leaves no mtu. */
   constructor(options: AcceptorOptions<Peer>) {
     this.options = options
+    this.mtu = linkMtu(options.transport, options.codec, options.config.kcp.mtu)
     this.memory = { used: 0, limit: options.limits.maxMemory }
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
   }
@@ -248,7 +251,7 @@ export class Acceptor<Peer> {
       conv,
       config,
       role: 'server',
-      mtu: link.mtu(config.kcp.mtu),
+      mtu: this.mtu,
       overhead: link.overhead,
       clockOffset: random() >>> 0,
       now,

@@ -2,6 +2,7 @@
  * The way to one peer: a transport, the peer's address on it, and the user's codec in between.
  * @module
  */
+import { configError, MTU_MIN } from '../core/config.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 
 export class PeerLink<Peer> {
@@ -27,9 +28,9 @@ export class PeerLink<Peer> {
     return this.codec?.overhead ?? 0
   }
 
-  /** Largest datagram that fits the path, given a wish. */
+  /** See linkMtu. */
   mtu(wish: number): number {
-    return Math.min(wish, this.transport.maxDatagramSize ?? wish) - this.overhead
+    return linkMtu(this.transport, this.codec, wish)
   }
 
   readonly send = (datagram: Uint8Array): void => {
@@ -81,4 +82,22 @@ export class PeerLink<Peer> {
     if (this.transport.sendBatch === undefined) this.transport.send(datagram, this.peer)
     else this.batch.push({ datagram: datagram.slice(), peer: this.peer })
   }
+}
+
+/**
+ * The largest plain datagram that fits: `wish`, or what the transport carries, less what the codec adds. Throws
+ * ERR_KCP_CONFIG when that leaves no mtu.
+ */
+export function linkMtu<Peer>(
+  transport: DatagramTransport<Peer>,
+  codec: PacketCodec<Peer> | undefined,
+  wish: number,
+): number {
+  const path = Math.min(wish, transport.maxDatagramSize ?? wish)
+  const overhead = codec?.overhead ?? 0
+  if (path - overhead < MTU_MIN) {
+    const why = `the transport carries ${path}, the codec adds ${overhead}`
+    throw configError('kcp.mtu', path - overhead, `${MTU_MIN} or more after what others take (${why})`)
+  }
+  return path - overhead
 }

@@ -21,6 +21,27 @@ test('what is no codec is refused at the door, by field, value and what is allow
   })
 })
 
+test('a codec that leaves no mtu is refused at the door, and no socket is left open', async () => {
+  const codec: PacketCodec = {
+    overhead: 1_351,
+    encode: (datagram) => datagram,
+    decode: (datagram) => datagram,
+  }
+  const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'UDPWrap').length
+  const before = sockets()
+  const refused = (error: unknown): boolean => {
+    ok(KcpError.is(error, 'ERR_KCP_CONFIG'))
+    deepEqual([error.detail['field'], error.detail['value']], ['kcp.mtu', 49])
+    return true
+  }
+  // Found as an uncaught exception on the first datagram, and a socket that stayed open.
+  await rejects(listen({ host: '127.0.0.1', codec }), refused)
+  await rejects(connect({ host: '127.0.0.1', port: 9, codec }), refused)
+  while (sockets() > before) await new Promise((resolve) => setImmediate(resolve))
+  const listener = await listen({ host: '127.0.0.1', codec: { ...codec, overhead: 1_350 } })
+  await listener.close()
+})
+
 test('reusePort fails clearly where Node does not know it', async () => {
   deepEqual(['20.20.2', '22.11.0', '22.12.0', '23.0.0', '23.1.0', '24.0.0'].map(hasReusePort), [
     false,
