@@ -2,8 +2,10 @@
  * Addresses as people write them.
  * @module
  */
+import { lookup } from 'node:dns/promises'
 import { isIP, SocketAddress } from 'node:net'
 import { configError, requireInteger } from '../core/config.ts'
+import { KcpError } from '../core/errors.ts'
 
 /** `'host:port'`, `'[v6]:port'`, or the two apart. */
 export type Address = string | { readonly host?: string; readonly port: number }
@@ -36,8 +38,23 @@ export function familyOf(host: string): 4 | 6 | undefined {
   return family === 4 || family === 6 ? family : undefined
 }
 
-/** A literal as the system writes it: `0:0::1` is `::1`. One with a zone stays as it is. */
-export function canonical(literal: string): string {
+/** The address behind a name, or a literal as the system writes it. Throws ERR_KCP_CONNECT. */
+export async function resolveHost(
+  host: string,
+  family: 0 | 4 | 6 = 0,
+): Promise<{ readonly address: string; readonly family: 'IPv4' | 'IPv6' }> {
+  const literal = familyOf(host)
+  if (literal !== undefined) return { address: canonical(host), family: `IPv${literal}` }
+  try {
+    const found = await lookup(host, { family })
+    return { address: found.address, family: found.family === 6 ? 'IPv6' : 'IPv4' }
+  } catch (cause) {
+    throw new KcpError('ERR_KCP_CONNECT', `cannot resolve ${host}`, { cause })
+  }
+}
+
+/** `0:0::1` is `::1`. A literal with a zone stays as it is. */
+function canonical(literal: string): string {
   if (literal.includes('%')) return literal
   return new SocketAddress({ address: literal, family: isIP(literal) === 6 ? 'ipv6' : 'ipv4' }).address
 }

@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
-import { lookup } from 'node:dns/promises'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import { peerKey, requireConv } from '../session/acceptor.ts'
@@ -25,7 +24,7 @@ import {
   type PeerAddress,
   requireCodec,
 } from '../session/transport.ts'
-import { type Address, canonical, familyOf, parseAddress, requirePort } from './address.ts'
+import { type Address, parseAddress, requirePort, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -83,7 +82,7 @@ export type KcpConnectOptions = KcpSessionConfig &
     readonly ownsTransport?: boolean
   }
 
-const STREAM_FIELDS: readonly string[] = [
+export const STREAM_FIELDS: readonly string[] = [
   'allowHalfOpen',
   'readableHighWaterMark',
   'writableHighWaterMark',
@@ -104,8 +103,6 @@ const CONNECT_FIELDS: readonly string[] = [
   'transport',
   'ownsTransport',
 ]
-
-export { STREAM_FIELDS }
 
 /** How long `waitForPeer: true` waits, ms. */
 const WAIT_FOR_PEER = 5_000
@@ -250,7 +247,7 @@ async function openTransport(
       owned: options.ownsTransport ?? false,
     }
   }
-  const peer = await resolve(host, port, options.family ?? 0)
+  const peer = { ...(await resolveHost(host, options.family ?? 0)), port }
   if (options.socket !== undefined) {
     const ownsSocket = options.ownsTransport ?? false
     // Letting go of the transport takes its listeners off the socket; closing the socket is its owner's.
@@ -269,20 +266,6 @@ async function openTransport(
   } catch (error) {
     await transport.close()
     throw error
-  }
-}
-
-/** The address behind a host name. Throws ERR_KCP_CONNECT. */
-async function resolve(host: string, port: number, family: 0 | 4 | 6): Promise<PeerAddress> {
-  const literal = familyOf(host)
-  if (literal !== undefined) {
-    return { address: canonical(host), port, family: literal === 6 ? 'IPv6' : 'IPv4' }
-  }
-  try {
-    const found = await lookup(host, { family })
-    return { address: found.address, port, family: found.family === 6 ? 'IPv6' : 'IPv4' }
-  } catch (cause) {
-    throw new KcpError('ERR_KCP_CONNECT', `cannot resolve ${host}`, { cause })
   }
 }
 

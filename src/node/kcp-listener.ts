@@ -4,7 +4,6 @@
  * @module
  */
 import type { Socket } from 'node:dgram'
-import { lookup } from 'node:dns/promises'
 import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { BlockList } from 'node:net'
 import { requireInteger } from '../core/config.ts'
@@ -15,6 +14,7 @@ import {
   type DropCounters,
   LIMIT_FIELDS,
   resolveLimits,
+  unmapped,
 } from '../session/acceptor.ts'
 import {
   type KcpSessionConfig,
@@ -25,7 +25,7 @@ import {
 } from '../session/config.ts'
 import type { KcpSession } from '../session/session.ts'
 import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
-import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
+import { type Address, familyOf, parseAddress, requirePort, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
@@ -335,7 +335,7 @@ export class KcpListener
       ...(signal === undefined ? {} : { signal }),
     }
     if (host !== undefined) {
-      const address = familyOf(host) === undefined ? await addressOf(host) : host
+      const { address } = await resolveHost(host)
       return { transport: await UdpTransport.bind({ ...common, address }), owned: true }
     }
     try {
@@ -418,18 +418,9 @@ export class KcpListener
 
 /** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */
 function isBlocked(list: BlockList, address: string): boolean {
-  const [plain = ''] = address.split('%')
-  const mapped = plain.startsWith('::ffff:') && plain.includes('.') ? plain.slice(7) : plain
-  const family = familyOf(mapped)
-  return family !== undefined && list.check(mapped, family === 6 ? 'ipv6' : 'ipv4')
-}
-
-async function addressOf(host: string): Promise<string> {
-  try {
-    return (await lookup(host)).address
-  } catch (cause) {
-    throw new KcpError('ERR_KCP_CONNECT', `cannot resolve ${host}`, { cause })
-  }
+  const [plain = ''] = unmapped(address).split('%')
+  const family = familyOf(plain)
+  return family !== undefined && list.check(plain, `ipv${family}`)
 }
 
 /** A bound listener: the crate's KcpListener::bind, and net's listen as a promise. */

@@ -4,6 +4,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
 import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { configError } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
@@ -104,8 +105,7 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
       throw ioError(`cannot reach ${peer.address}:${peer.port}`, cause)
     }
     this.connected = true
-    const { address, port, family } = this.socket.remoteAddress()
-    return { address, port, family: family === 'IPv6' ? 'IPv6' : 'IPv4' }
+    return toPeer(this.socket.remoteAddress())
   }
 
   send(datagram: Uint8Array, peer: PeerAddress): void {
@@ -151,8 +151,7 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
 
   localAddress(): PeerAddress | undefined {
     try {
-      const { address, port, family } = this.socket.address()
-      return { address, port, family: family === 'IPv6' ? 'IPv6' : 'IPv4' }
+      return toPeer(this.socket.address())
     } catch {
       return undefined
     }
@@ -187,6 +186,10 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     this.closed = true
     this.handler?.onClose()
   }
+}
+
+function toPeer({ address, port, family }: AddressInfo): PeerAddress {
+  return { address, port, family: family === 'IPv6' ? 'IPv6' : 'IPv4' }
 }
 
 /** Whether a version of Node knows dgram's reusePort: 22.12, 23.1 and later. */

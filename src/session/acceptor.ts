@@ -324,13 +324,17 @@ export function peerKey<Peer>(transport: DatagramTransport<Peer>, peer: Peer): s
   return address === undefined ? String(peer) : `${address}|${port}`
 }
 
+/** The IPv4 address of an IPv4 peer of a dual-stack socket; any other as it is. */
+export function unmapped(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
 /** What one attacker has plenty of addresses of: an IPv4 address, or an IPv6 /64. */
 function hostOf(peer: unknown, key: string): string {
-  const address = (peer as { address?: unknown } | null)?.address
-  if (typeof address !== 'string') return key
+  const named = (peer as { address?: unknown } | null)?.address
+  if (typeof named !== 'string') return key
+  const address = unmapped(named)
   if (!address.includes(':')) return address
-  // An IPv4 peer of a dual-stack socket.
-  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7)
   // Any zone is left out; `::` stands for as many zero groups as are missing.
   const [head = '', tail] = address.split('%')[0]!.split('::')
   const groups = head === '' ? [] : head.split(':')

@@ -26,6 +26,8 @@ const FAR = 2 ** 30
 export class Scheduler {
   readonly clock: Clock
   private readonly heap: DeadlineHeap = new DeadlineHeap()
+  /** Ids that the heap has room for. */
+  private capacity = 0
   private readonly tasks: (Task | undefined)[] = []
   private readonly ids: Map<Task, number> = new Map()
   private readonly free: number[] = []
@@ -54,7 +56,6 @@ export class Scheduler {
       this.heap.reserve(this.capacity)
     }
   }
-  private capacity = 0
 
   /** Lets a task go: it is not run any more. */
   remove(task: Task): void {

@@ -320,8 +320,7 @@ export class KcpSession implements Task {
   /** Over now; what is queued is lost. The peer is told once. */
   abort(now: number, error?: KcpError): void {
     if (this.closed) return
-    this.sendReset(now)
-    this.finish('local', error)
+    this.giveUp(now, 'local', error)
   }
 
   /** Over now for a reason of the path, such as ECONNREFUSED. */
@@ -367,8 +366,8 @@ export class KcpSession implements Task {
       this.onProven?.()
     }
     if (kcp.protocolError) {
-      this.sendReset(now)
-      this.finish(
+      this.giveUp(
+        now,
         'protocol-error',
         new KcpError('ERR_KCP_PROTOCOL', 'the peer sent fragments that cannot be a message'),
       )
@@ -469,8 +468,8 @@ export class KcpSession implements Task {
     } else if (!this.wasProven && now - this.heardAt >= PENDING_TIMEOUT) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
     } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
-      this.sendReset(now)
-      this.finish(
+      this.giveUp(
+        now,
         'reset',
         new KcpError(
           'ERR_KCP_RESET',
@@ -479,8 +478,8 @@ export class KcpSession implements Task {
       )
     } else if (kcp.waitSnd() > 0 && config.stallTimeout > 0 && now - this.progressAt >= config.stallTimeout) {
       const outstanding = kcp.snd.bytes
-      this.sendReset(now)
-      this.finish(
+      this.giveUp(
+        now,
         'dead-link',
         new KcpError(
           'ERR_KCP_DEAD_LINK',
@@ -504,8 +503,7 @@ export class KcpSession implements Task {
   }
 
   private timeOut(now: number, message: string, timeout: number): void {
-    this.sendReset(now)
-    this.finish('timeout', new KcpError('ERR_KCP_TIMEOUT', message, { detail: { timeout } }))
+    this.giveUp(now, 'timeout', new KcpError('ERR_KCP_TIMEOUT', message, { detail: { timeout } }))
   }
 
   /** Has an unproven peer's address challenged, unless data that goes out now does the same. */
@@ -662,6 +660,12 @@ export class KcpSession implements Task {
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
     }
+  }
+
+  /** Over, though the peer may think otherwise: it is told. */
+  private giveUp(now: number, reason: CloseReason, error: KcpError | undefined): void {
+    this.sendReset(now)
+    this.finish(reason, error)
   }
 
   private finish(reason: CloseReason, error: KcpError | undefined): void {
