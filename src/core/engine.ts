@@ -101,7 +101,6 @@ export class Engine implements CongestionState {
   output: EngineOutput<this> | null = null
   /** Which KCP_LOG lines are built. */
   logMask = 0
-
   writeLog: ((line: string, engine: this) => void) | null = null
 
   protected readonly hardening: KcpHardening
