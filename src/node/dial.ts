@@ -26,6 +26,7 @@ import {
 } from '../session/transport.ts'
 import { type Address, parseAddress, requirePort, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
+import { bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
 /** What a stream needs from whoever made its session. */
@@ -253,7 +254,7 @@ async function openTransport(
     // Letting go of the transport takes its listeners off the socket; closing the socket is its owner's.
     return { transport: new UdpTransport(options.socket, { ownsSocket }), peer, owned: true }
   }
-  const transport = await UdpTransport.bind({
+  const transport = await bindUdp({
     family: peer.family === 'IPv6' ? 6 : 4,
     port: options.localPort === undefined ? 0 : requirePort(options.localPort),
     bufferSize,

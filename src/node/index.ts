@@ -16,4 +16,6 @@ export {
   listen,
 } from './kcp-listener.ts'
 export { KcpReadHalf, KcpStream, type KcpStreamEvents, KcpWriteHalf } from './kcp-stream.ts'
+export { type NativeStatus, nativeStatus } from './native.ts'
+export { type UdpBatchOptions, UdpBatchTransport } from './udp-batch.ts'
 export { type UdpOptions, UdpTransport } from './udp-transport.ts'

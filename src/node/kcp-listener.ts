@@ -29,6 +29,7 @@ import { type Address, familyOf, parseAddress, requirePort, resolveHost } from '
 import { nodeClock, schedulerOf } from './clock.ts'
 import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
+import { bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
 export type KcpListenerOptions = KcpSessionConfig &
@@ -336,15 +337,15 @@ export class KcpListener
     }
     if (host !== undefined) {
       const { address } = await resolveHost(host)
-      return { transport: await UdpTransport.bind({ ...common, address }), owned: true }
+      return { transport: await bindUdp({ ...common, address }), owned: true }
     }
     try {
-      return { transport: await UdpTransport.bind({ ...common, address: '::' }), owned: true }
+      return { transport: await bindUdp({ ...common, address: '::' }), owned: true }
     } catch (error) {
       // A system without IPv6.
       const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
       if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
-      return { transport: await UdpTransport.bind({ ...common, address: '0.0.0.0' }), owned: true }
+      return { transport: await bindUdp({ ...common, address: '0.0.0.0' }), owned: true }
     }
   }
 

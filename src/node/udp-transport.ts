@@ -17,8 +17,10 @@ export interface UdpOptions {
   readonly address?: string
   readonly family?: 4 | 6
   readonly reuseAddr?: boolean
-  /** SO_REUSEPORT, Node 22.12 and later. */
+  /** SO_REUSEPORT: with the addon (native.ts), or on Node 22.12 and later. */
   readonly reusePort?: boolean
+  /** A bound UDP socket's descriptor to take over, in place of a new socket; closed with the transport. */
+  readonly fd?: number
   /** An IPv6 socket that takes no IPv4 peers. */
   readonly ipv6Only?: boolean
   /** Asked of the system for both directions, bytes; 0: its default. What it granted: `bufferSizes()`. */
@@ -80,10 +82,13 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     try {
       // With our lookup a literal is bound at once, so listen for the outcome first.
       const bound = once(socket, 'listening', options.signal === undefined ? {} : { signal: options.signal })
-      socket.bind({
-        port: options.port ?? 0,
-        ...(options.address === undefined ? {} : { address: options.address }),
-      })
+      if (options.fd !== undefined) socket.bind({ fd: options.fd })
+      else {
+        socket.bind({
+          port: options.port ?? 0,
+          ...(options.address === undefined ? {} : { address: options.address }),
+        })
+      }
       await bound
     } catch (cause) {
       socket.close()
