@@ -446,10 +446,8 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
   static _Thread_local struct mmsghdr messages[RECV_MESSAGES];
   Socket *socket = poll->data;
   Addon *addon = socket->addon;
-  if (status < 0) {
-    call(socket, socket->on_error, 1, -status);
-    return;
-  }
+  /* libuv takes an ICMP error for the end of the descriptor and stops; recvmmsg below tells what it is. */
+  if (status < 0) uv_poll_start(poll, UV_READABLE, on_readable);
   for (int round = 0; round < RECV_ROUNDS && !socket->closed; round++) {
     for (int i = 0; i < RECV_MESSAGES; i++) {
       struct msghdr *header = &messages[i].msg_hdr;
@@ -479,7 +477,10 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
       }
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-      call(socket, socket->on_error, 1, errno);
+      int error = errno;
+      /* Nothing will ever be heard of this descriptor again. */
+      if (error == EBADF || error == ENOTSOCK) uv_poll_stop(poll);
+      call(socket, socket->on_error, 1, error);
       continue;
     }
     int rows = 0;

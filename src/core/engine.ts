@@ -482,10 +482,10 @@ export class Engine implements CongestionState {
   // A field: a closure in takeMessage would cost every read a context (40 bytes), logged or not.
   private readonly logRead = (sn: number): void => this.log(KCP_LOG.RECV, `recv sn=${sn}`)
 
-  protected takeMessage(into: Uint8Array | null, peek: boolean): number {
+  protected takeMessage(into: Uint8Array | null, peek: boolean, at = 0): number {
     const { rcv } = this
     const wasFull = rcv.unused === 0
-    const size = rcv.take(into, peek, this.logMask & KCP_LOG.RECV ? this.logRead : undefined)
+    const size = rcv.take(into, peek, this.logMask & KCP_LOG.RECV ? this.logRead : undefined, at)
     rcv.advance()
     // The peer believes the window closed: tell it.
     if (wasFull && rcv.unused > 0) this.probe.tellPending = true

@@ -206,6 +206,23 @@ export class Kcp extends Engine {
     return this.takeMessage(target, false)
   }
 
+  /**
+   * Copies as many whole messages one behind another as fit into `target`; the bytes. For streams, where one read of
+   * many segments costs less than many reads.
+   */
+  recvRun(target: Uint8Array): number {
+    this.enter()
+    let at = 0
+    for (
+      let size = this.rcv.peekSize();
+      size >= 0 && at + size <= target.length;
+      size = this.rcv.peekSize()
+    ) {
+      at += this.takeMessage(target, false, at)
+    }
+    return at
+  }
+
   // ---- network ---------------------------------------------------------------------------------------------
 
   /**

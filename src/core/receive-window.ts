@@ -149,10 +149,36 @@ export class ReceiveWindow {
   }
 
   /**
-   * Copies the next message into `into` (null: nowhere) and removes it unless `peek`. Only when peekSize() allows.
-   * Returns its bytes. Calls `seen` with each sn when given.
+   * Bytes of the messages that are complete at the queue's head, as many of them as fit into `limit` together; of the
+   * first one, if even that does not fit. -1 when none is complete.
    */
-  take(into: Uint8Array | null, peek: boolean, seen?: (sn: number) => void): number {
+  runSize(limit: number): number {
+    let size = this.peekSize()
+    if (size < 0) return size
+    let left = this.queued
+    let sn = this.head
+    // The last message that is complete may be followed by the first fragments of another.
+    for (let rest = 0, skip = true; left > 0; left--) {
+      const word = (sn & this.mask) * STRIDE
+      rest += this.meta[word + LEN]!
+      if (this.meta[word + MARK] === 1) {
+        if (!skip) {
+          if (size + rest > limit) break
+          size += rest
+        }
+        skip = false
+        rest = 0
+      }
+      sn = seqAdd(sn, 1)
+    }
+    return size
+  }
+
+  /**
+   * Copies the next message into `into` from `at` on (null: nowhere) and removes it unless `peek`. Only when peekSize()
+   * allows. Returns its bytes. Calls `seen` with each sn when given.
+   */
+  take(into: Uint8Array | null, peek: boolean, seen?: (sn: number) => void, at = 0): number {
     let sn = seqAdd(this.rcvNxt, -this.queued)
     let size = 0
     for (let left = this.queued; left > 0; left--) {
@@ -161,11 +187,11 @@ export class ReceiveWindow {
       const len = this.meta[word + LEN]!
       const last = this.meta[word + MARK] === 1
       if (into !== null && len > 0) {
-        if (len > SHORT) into.set(this.viewOf(slot), size)
+        if (len > SHORT) into.set(this.viewOf(slot), at + size)
         else {
           const block = this.blocks[slot]!
           const start = this.meta[word + START]!
-          for (let i = 0; i < len; i++) into[size + i] = block[start + i]!
+          for (let i = 0; i < len; i++) into[at + size + i] = block[start + i]!
         }
       }
       size += len

@@ -190,8 +190,8 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
         // An unconnected socket hears everybody; only the peer counts.
         if (session.closed || (from !== peer && peerKey(transport, from) !== key)) return
         scheduler.touch(session)
-        link.open(datagram, (plain) => session.receive(plain, clock.now(), datagram.length))
-        session.onChange?.()
+        if (codec === undefined) session.receive(datagram, clock.now())
+        else link.open(datagram, (plain) => session.receive(plain, clock.now(), datagram.length))
       },
       onError: (error) => {
         // ICMP: the peer's host says that nobody listens. Anything else is loss.

@@ -205,12 +205,8 @@ export class KcpListener
     this.#transport = transport
     this.#owned = owned
     this.#acceptor = acceptor
-    const heard = (session: KcpSession): void => {
-      scheduler.touch(session)
-      session.onChange?.()
-    }
     await transport.start({
-      onDatagram: (datagram, peer) => acceptor.receive(datagram, peer, scheduler.clock.now(), heard),
+      onDatagram: (datagram, peer) => acceptor.receive(datagram, peer, scheduler.clock.now()),
       onError: () => {
         this.#transportErrors++
       },

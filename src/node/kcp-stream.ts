@@ -26,7 +26,7 @@ export interface KcpStreamEvents {
   readable: []
 }
 
-/** Most of one chunk that enters the send queue at once in stream mode, so that its limits hold for any size. */
+/** Most bytes that enter the send queue, or leave the receive queue, at once in stream mode: its limits hold for any chunk. */
 const PIECE = 64 * 1024
 /** Messages that are taken from the engine ahead of the reader, per recvBufferSize of 64 KiB: Node's default of 16. */
 const BYTES_PER_MESSAGE = 4096
@@ -441,13 +441,20 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       return rest
     }
     const session = this.#session
-    const size = session.kcp.rcv.peekSize()
+    const { rcv } = session.kcp
+    const message = this.mode === 'message'
+    const size = message ? rcv.peekSize() : rcv.runSize(PIECE)
     if (size < 0) return undefined
     try {
-      if (target !== undefined && this.mode === 'message') return session.recvInto(target)
-      const message = Buffer.allocUnsafe(size)
-      session.recvInto(message)
-      return message
+      if (!message) {
+        const run = Buffer.allocUnsafe(size)
+        session.recvRun(run)
+        return run
+      }
+      if (target !== undefined) return session.recvInto(target)
+      const chunk = Buffer.allocUnsafe(size)
+      session.recvInto(chunk)
+      return chunk
     } finally {
       this.#touch()
     }

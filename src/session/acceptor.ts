@@ -145,8 +145,8 @@ export class Acceptor<Peer> {
     return this.timeWait.size
   }
 
-  /** One datagram from anybody. Calls `heard` for the session that it belongs to. */
-  receive(datagram: Uint8Array, peer: Peer, now: number, heard: (session: KcpSession) => void): void {
+  /** One datagram from anybody. The session that it belongs to has its turn at the end of this one. */
+  receive(datagram: Uint8Array, peer: Peer, now: number): void {
     this.datagramsIn++
     this.bytesIn += datagram.length
     const { transport, codec } = this.options
@@ -158,8 +158,12 @@ export class Acceptor<Peer> {
       link: new PeerLink(transport, peer, codec),
       sessions: new Map(),
     }
+    if (codec === undefined) {
+      this.dispatch(datagram, datagram.length, entry, now)
+      return
+    }
     const refused = entry.link.codecDrops
-    entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now, heard))
+    entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now))
     this.drops.codec += entry.link.codecDrops - refused
   }
 
@@ -173,13 +177,7 @@ export class Acceptor<Peer> {
     }
   }
 
-  private dispatch(
-    datagram: Uint8Array,
-    wireSize: number,
-    entry: PeerEntry<Peer>,
-    now: number,
-    heard: (session: KcpSession) => void,
-  ): void {
+  private dispatch(datagram: Uint8Array, wireSize: number, entry: PeerEntry<Peer>, now: number): void {
     const conv = datagram.length < 4 ? -1 : readU32(datagram, 0)
     let session = entry.sessions.get(conv)
     if (session === undefined) {
@@ -192,7 +190,7 @@ export class Acceptor<Peer> {
       }
     }
     session.receive(datagram, now, wireSize)
-    heard(session)
+    this.options.scheduler.touch(session)
   }
 
   /** Whether a stranger's datagram opens a session; if not it is counted, and answered where that helps. */

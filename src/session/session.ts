@@ -287,6 +287,14 @@ export class KcpSession implements Task {
     return size
   }
 
+  /** Copies as many whole messages as fit; see Kcp.recvRun. */
+  recvRun(target: Uint8Array): number {
+    const told = this.kcp.probe.tellPending
+    const size = this.kcp.recvRun(target)
+    this.afterRead(size, told)
+    return size
+  }
+
   /** Has the next run send what is queued, also with `flushWrite: false`. */
   requestFlush(): void {
     this.urgent = true
@@ -379,17 +387,18 @@ export class KcpSession implements Task {
   // ---- time (Task) -----------------------------------------------------------------------------------------
 
   run(now: number): void {
-    if (!this.closed) {
-      this.judge(now)
-      if (!this.closed) {
-        this.prove(now)
-        this.keepAlive(now)
-        this.retell(now)
-        if (this.urgent || now >= this.retransmitAt(now) || now >= this.writeAt) this.flush(now)
-        this.closeStep(now)
-      }
-    }
+    // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
     this.onChange?.()
+    if (this.closed) return
+    this.judge(now)
+    if (!this.closed) {
+      this.prove(now)
+      this.keepAlive(now)
+      this.retell(now)
+      if (this.urgent || now >= this.retransmitAt(now) || now >= this.writeAt) this.flush(now)
+      this.closeStep(now)
+    }
+    if (this.closed) this.onChange?.()
   }
 
   deadline(): number {

@@ -66,12 +66,7 @@ export class SessionPair {
       },
     })
     void far.start({
-      onDatagram: (datagram, peer) => {
-        this.acceptor.receive(datagram, peer, clock.now(), (session) => {
-          this.scheduler.touch(session)
-          session.onChange?.()
-        })
-      },
+      onDatagram: (datagram, peer) => this.acceptor.receive(datagram, peer, clock.now()),
       onError: () => undefined,
       onClose: () => undefined,
     })
@@ -93,7 +88,6 @@ export class SessionPair {
       onDatagram: (datagram) => {
         this.scheduler.touch(this.client)
         this.client.receive(datagram, clock.now())
-        this.client.onChange?.()
       },
       onError: () => undefined,
       onClose: () => undefined,

@@ -213,7 +213,8 @@ test('a slow sink at the end of a pipe slows the sender down', async () => {
     highWaterMark: 1_000,
     write: (chunk: Buffer, _, done) => {
       sunk += chunk.length
-      world.clock.setTimeout(done, 20)
+      // 70 kB/s, however the bytes are cut.
+      world.clock.setTimeout(done, chunk.length / 70)
     },
   })
   const piping = pipeline(server, slow)

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { connect, KcpError, KcpListener, listen, type PacketCodec } from '../../src/index.ts'
-import { hasReusePort } from '../../src/node/udp-transport.ts'
+import { hasReusePort, UdpTransport } from '../../src/node/udp-transport.ts'
 
 test('what is no codec is refused at the door, by field, value and what is allowed', async () => {
   for (const codec of [null, 7, {}, { overhead: 0, encode: () => null }]) {
@@ -42,7 +42,7 @@ test('a codec that leaves no mtu is refused at the door, and no socket is left o
   await listener.close()
 })
 
-test('reusePort fails clearly where Node does not know it', async () => {
+test('reusePort fails clearly where neither Node nor the addon has it', async () => {
   deepEqual(['20.20.2', '22.11.0', '22.12.0', '23.0.0', '23.1.0', '24.0.0'].map(hasReusePort), [
     false,
     false,
@@ -52,7 +52,7 @@ test('reusePort fails clearly where Node does not know it', async () => {
     true,
   ])
   if (hasReusePort(process.versions.node)) return
-  await rejects(listen({ host: '127.0.0.1', reusePort: true }), { code: 'ERR_KCP_CONFIG' })
+  await rejects(UdpTransport.bind({ address: '127.0.0.1', reusePort: true }), { code: 'ERR_KCP_CONFIG' })
 })
 
 test('an interval that upstream clamps is told as a warning, once per call', async () => {

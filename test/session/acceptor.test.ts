@@ -11,19 +11,32 @@ import {
 } from '../../src/session/acceptor.ts'
 import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
 import { type KcpSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
-import { Scheduler } from '../../src/session/scheduler.ts'
+import { Scheduler, type Task } from '../../src/session/scheduler.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PacketCodec } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
+
+class ListeningScheduler extends Scheduler {
+  readonly #heard: Task[]
+  constructor(clock: VirtualClock, heard: Task[]) {
+    super(clock)
+    this.#heard = heard
+  }
+  override touch(task: Task): void {
+    this.#heard.push(task)
+    super.touch(task)
+  }
+}
 
 /** An acceptor whose peers are names, and what it sends. */
 class Door {
   readonly clock = new VirtualClock()
   readonly sessions: KcpSession[] = []
   readonly sent: string[] = []
-  readonly heard: KcpSession[] = []
-  readonly scheduler = new Scheduler(this.clock)
+  /** Sessions that got a turn. */
+  readonly heard: Task[] = []
+  readonly scheduler: Scheduler = new ListeningScheduler(this.clock, this.heard)
   readonly acceptor: Acceptor<string>
   hasBacklog = true
 
@@ -53,10 +66,7 @@ class Door {
     this.receive(peer, parseTrace(line, { conv }))
   }
   receive(peer: string, datagram: Uint8Array): void {
-    this.acceptor.receive(datagram, peer, this.clock.now(), (session) => {
-      this.heard.push(session)
-      this.scheduler.touch(session)
-    })
+    this.acceptor.receive(datagram, peer, this.clock.now())
   }
   /** What was sent since the last call, of one command. */
   take(word: string): string[] {
