@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { connect, nativeStatus } from '../src/index.ts'
 import { Prng } from '../src/sim/index.ts'
 import { type Child, startNode } from './support/child.ts'
 
+const withoutAddon = nativeStatus().available ? false : `no addon: ${nativeStatus().detail}`
 const folder = mkdtempSync(join(tmpdir(), 'kcp-io-examples-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -57,6 +59,18 @@ test('echo-client tells that nobody listens', async () => {
   const client = example('echo-client', port!)
   assert.equal(await client.ended, 1, client.output())
   assert.match(client.output(), /^ERR_KCP_(CONNECT|TIMEOUT): /)
+})
+
+test('cluster: two workers answer on one port', { skip: withoutAddon }, async () => {
+  // What becomes of a worker's clients when it dies: test/live/cluster.test.ts.
+  const run = example('cluster', '0', '2')
+  const [, port] = await run.says(/listening on port (\d+) with 2 workers/)
+  const client = await connect({ host: '127.0.0.1', port: Number(port), preset: 'fast', waitForPeer: true })
+  await client.send('hello')
+  assert.match(String(await client.recv()), /^\d+: hello$/)
+  await client.close()
+  run.process.kill('SIGTERM')
+  await ends(run)
 })
 
 test('split-halves: reading and writing go on side by side', async () => {

@@ -25,11 +25,11 @@ import {
 } from '../session/config.ts'
 import type { KcpSession } from '../session/session.ts'
 import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
-import { type Address, familyOf, parseAddress, requirePort, resolveHost } from './address.ts'
+import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
-import { bindUdp } from './udp.ts'
+import { bindServer, bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
 export type KcpListenerOptions = KcpSessionConfig &
@@ -57,8 +57,10 @@ export interface KcpListenOptions {
   readonly host?: string
   readonly ipv6Only?: boolean
   readonly reuseAddr?: boolean
-  /** SO_REUSEPORT, Node 22.12 and later. */
+  /** SO_REUSEPORT: with the addon (see `nativeStatus`), or on Node 22.12 and later. */
   readonly reusePort?: boolean
+  /** A bound UDP socket's descriptor to take over, such as one of a PortGroup; closed with the listener. */
+  readonly fd?: number
   /** A socket of yours, bound; not closed with the listener unless `ownsTransport`. */
   readonly socket?: Socket
   /** A transport of yours; not closed with the listener unless `ownsTransport`. */
@@ -74,6 +76,7 @@ const LISTEN_FIELDS = [
   'ipv6Only',
   'reuseAddr',
   'reusePort',
+  'fd',
   'socket',
   'transport',
   'ownsTransport',
@@ -322,27 +325,20 @@ export class KcpListener
       const ownsSocket = options.ownsTransport ?? false
       return { transport: new UdpTransport(options.socket, { ownsSocket }), owned: true }
     }
-    const { host, ipv6Only, reuseAddr, reusePort, signal } = options
+    const { fd, host, ipv6Only, reuseAddr, reusePort, signal } = options
+    const bufferSize = this.config.socketBufferSize
+    const cancel = signal === undefined ? {} : { signal }
+    if (fd !== undefined) return { transport: await bindUdp({ fd, bufferSize, ...cancel }), owned: true }
     const common = {
       port: requirePort(options.port ?? 0),
-      bufferSize: this.config.socketBufferSize,
+      bufferSize,
       ...(ipv6Only === undefined ? {} : { ipv6Only }),
       ...(reuseAddr === undefined ? {} : { reuseAddr }),
       ...(reusePort === undefined ? {} : { reusePort }),
-      ...(signal === undefined ? {} : { signal }),
+      ...cancel,
     }
-    if (host !== undefined) {
-      const { address } = await resolveHost(host)
-      return { transport: await bindUdp({ ...common, address }), owned: true }
-    }
-    try {
-      return { transport: await bindUdp({ ...common, address: '::' }), owned: true }
-    } catch (error) {
-      // A system without IPv6.
-      const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
-      if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
-      return { transport: await bindUdp({ ...common, address: '0.0.0.0' }), owned: true }
-    }
+    const transport = await bindServer((address) => bindUdp({ ...common, address }), host)
+    return { transport, owned: true }
   }
 
   #admits(peer: PeerAddress, conv: number, datagram: Uint8Array): boolean {
@@ -411,6 +407,22 @@ export class KcpListener
     if (this.#owned) await this.#transport?.close()
     this.emit('close')
   }
+}
+
+/** What several listeners counted together: those of a PortGroup's workers. */
+export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
+  const total: Record<string, number> = {}
+  const drops: Record<string, number> = {}
+  const add = (to: Record<string, number>, from: object): void => {
+    for (const [name, value] of Object.entries(from)) {
+      if (typeof value === 'number') to[name] = (to[name] ?? 0) + value
+    }
+  }
+  for (const stats of all) {
+    add(total, stats)
+    add(drops, stats.drops)
+  }
+  return { ...total, drops } as unknown as KcpListenerStats
 }
 
 /** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */
