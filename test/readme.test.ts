@@ -227,6 +227,7 @@ test('every option is in a table, and every option in a table exists', async () 
       'ipv6Only',
       'reuseAddr',
       'reusePort',
+      'fd',
       'socket',
       'transport',
       'ownsTransport',
