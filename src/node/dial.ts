@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { readU32 } from '../core/segment.ts'
 import { peerKey, requireConv } from '../session/acceptor.ts'
 import {
   type KcpSessionConfig,
@@ -16,7 +17,7 @@ import {
 } from '../session/config.ts'
 import { PeerLink } from '../session/peer-link.ts'
 import type { Scheduler } from '../session/scheduler.ts'
-import { KcpSession } from '../session/session.ts'
+import { type CloseReason, KcpSession } from '../session/session.ts'
 import {
   type Clock,
   type DatagramTransport,
@@ -56,6 +57,11 @@ export interface KcpStreamOptions {
   readonly codec?: PacketCodec
   /** Default: real time. */
   readonly clock?: Clock
+  /**
+   * Independent ordered channels to the peer, 1 .. 64; both ends must give the same number, and both be this package.
+   * `stream.channels` has them. Default 1.
+   */
+  readonly channels?: number
 }
 
 export type KcpConnectOptions = KcpSessionConfig &
@@ -89,6 +95,7 @@ export const STREAM_FIELDS: readonly string[] = [
   'writableHighWaterMark',
   'codec',
   'clock',
+  'channels',
 ]
 const CONNECT_FIELDS: readonly string[] = [
   ...STREAM_FIELDS,
@@ -115,20 +122,35 @@ export function randomU32(): number {
   return randomBytes(4).readUInt32LE()
 }
 
-function randomConv(): number {
+/** Most channels of one conversation. */
+const CHANNELS_MAX = 64
+
+/** Throws ERR_KCP_CONFIG unless `channels` is a number of channels; absent: 1. */
+export function requireChannels(channels: number | undefined): number {
+  return channels === undefined ? 1 : requireInteger('channels', channels, 1, CHANNELS_MAX)
+}
+
+/** The conv of channel 0, a multiple of their number: so a server knows from each conv whose channel it is. */
+function firstConv(channels: number, wished: number | undefined): number {
+  if (wished !== undefined) {
+    const conv = requireConv(wished)
+    if (conv % channels === 0 && conv + channels <= 2 ** 32) return conv
+    throw configError('conv', conv, `a multiple of channels (${channels})`)
+  }
   // 0 asks some servers to choose one.
   for (;;) {
     const conv = randomU32()
-    if (conv !== 0) return conv
+    const first = conv - (conv % channels)
+    if (first !== 0 && first + channels <= 2 ** 32) return first
   }
 }
 
-/** A session to a peer, before anything arrives. */
+/** The sessions to a peer, one for each channel, before anything arrives. */
 export interface Dialled {
-  readonly base: StreamBase
+  readonly bases: readonly StreamBase[]
   /**
-   * Lets datagrams in; the stream must be there. Resolves at once, or with `waitForPeer` once the peer has answered.
-   * When it rejects, destroy the stream.
+   * Lets datagrams in; the streams must be there. Resolves at once, or with `waitForPeer` once the peer has answered.
+   * When it rejects, destroy the streams.
    */
   readonly start: () => Promise<void>
 }
@@ -143,11 +165,12 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   requireCodec(codec)
   const port = requirePort(options.port)
   if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
-  const conv = options.conv === undefined ? randomConv() : requireConv(options.conv)
+  const channels = requireChannels(options.channels)
+  const conv = firstConv(channels, options.conv)
   const patience = parsePatience(options.waitForPeer)
   signal?.throwIfAborted()
   const { transport, peer, owned } = await openTransport({ ...options, port }, config.socketBufferSize)
-  const released = (): void => {
+  const release = (): void => {
     if (owned) void Promise.resolve(transport.close()).catch(() => undefined)
   }
 
@@ -157,62 +180,80 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   try {
     mtu = link.mtu(config.kcp.mtu)
   } catch (error) {
-    released()
+    release()
     throw error
   }
-  const session = new KcpSession({
-    conv,
-    config,
-    role: 'client',
-    mtu,
-    clockOffset: randomU32(),
-    now: clock.now(),
-    send: link.send,
-    flushed: link.flushed,
-  })
-  const base: StreamBase = {
-    session,
-    scheduler,
-    peer,
-    localAddress: () => transport.localAddress?.(),
-    allowHalfOpen: options.allowHalfOpen ?? false,
-    readableHighWaterMark: options.readableHighWaterMark,
-    writableHighWaterMark: options.writableHighWaterMark,
-    ref: () => transport.ref?.(),
-    unref: () => transport.unref?.(),
-    released,
+  const sessions: KcpSession[] = []
+  const bases: StreamBase[] = []
+  let alive = channels
+  for (let i = 0; i < channels; i++) {
+    const session = new KcpSession({
+      conv: conv + i,
+      config,
+      role: 'client',
+      mtu,
+      clockOffset: randomU32(),
+      now: clock.now(),
+      send: link.send,
+      flushed: link.flushed,
+      lead: sessions[0],
+    })
+    sessions.push(session)
+    bases.push({
+      session,
+      scheduler,
+      peer,
+      localAddress: () => transport.localAddress?.(),
+      allowHalfOpen: options.allowHalfOpen ?? false,
+      readableHighWaterMark: options.readableHighWaterMark,
+      writableHighWaterMark: options.writableHighWaterMark,
+      ref: () => transport.ref?.(),
+      unref: () => transport.unref?.(),
+      // The socket is theirs together.
+      released: () => {
+        if (--alive === 0) release()
+      },
+    })
+    scheduler.add(session)
   }
-  scheduler.add(session)
+  const lead = sessions[0]!
+  const receive = (plain: Uint8Array, wireSize: number): void => {
+    const channel = plain.length < 4 ? 0 : readU32(plain, 0) - conv
+    // What is of none of them is channel 0's to refuse, and to count.
+    const session = sessions[channel] ?? lead
+    if (session.closed) return
+    session.receive(plain, clock.now(), wireSize)
+    scheduler.touch(session)
+  }
+  const fail = (reason: CloseReason, error: KcpError): void => {
+    for (const session of sessions) {
+      session.fail(reason, error)
+      session.onChange?.()
+    }
+  }
   const key = peerKey(transport, peer)
   const start = async (): Promise<void> => {
     await transport.start({
       onDatagram: (datagram, from) => {
         // An unconnected socket hears everybody; only the peer counts.
-        if (session.closed || (from !== peer && peerKey(transport, from) !== key)) return
-        scheduler.touch(session)
-        if (codec === undefined) session.receive(datagram, clock.now())
-        else link.open(datagram, (plain) => session.receive(plain, clock.now(), datagram.length))
+        if (from !== peer && peerKey(transport, from) !== key) return
+        if (codec === undefined) receive(datagram, datagram.length)
+        else link.open(datagram, (plain) => receive(plain, datagram.length))
       },
       onError: (error) => {
         // ICMP: the peer's host says that nobody listens. Anything else is loss.
         if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return
         const refused = `${peer.address}:${peer.port} refused: nobody listens there`
-        session.fail(
-          'reset',
-          new KcpError(session.heard ? 'ERR_KCP_RESET' : 'ERR_KCP_CONNECT', refused, { cause: error }),
-        )
-        session.onChange?.()
+        const code = lead.heard ? 'ERR_KCP_RESET' : 'ERR_KCP_CONNECT'
+        fail('reset', new KcpError(code, refused, { cause: error }))
       },
-      onClose: () => {
-        session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))
-        session.onChange?.()
-      },
+      onClose: () => fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed')),
     })
-    scheduler.touch(session)
+    for (const session of sessions) scheduler.touch(session)
     signal?.throwIfAborted()
-    if (patience > 0) await waitForPeer(session, scheduler, patience, signal)
+    if (patience > 0) await waitForPeer(lead, scheduler, patience, signal)
   }
-  return { base, start }
+  return { bases, start }
 }
 
 /** Host and port for `connect` from an address. */

@@ -27,7 +27,7 @@ import type { KcpSession } from '../session/session.ts'
 import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
 import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
-import { type KcpStreamOptions, randomU32, STREAM_FIELDS, warnOfClamping } from './dial.ts'
+import { type KcpStreamOptions, randomU32, requireChannels, STREAM_FIELDS, warnOfClamping } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
 import { bindServer, bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
@@ -134,6 +134,7 @@ export class KcpListener
   readonly #options: KcpListenerOptions
   readonly #limits: AcceptorLimits
   readonly #backlogLimit: number
+  readonly #channels: number
   readonly #streams: Set<KcpStream> = new Set()
   readonly #backlog: KcpStream[] = []
   readonly #waiters: AcceptWaiter[] = []
@@ -154,6 +155,7 @@ export class KcpListener
     warnOfClamping(options, this.config)
     requireCodec(options.codec)
     this.#limits = resolveLimits(options)
+    this.#channels = requireChannels(options.channels)
     this.#backlogLimit =
       options.backlog === undefined
         ? BACKLOG
@@ -199,7 +201,8 @@ export class KcpListener
         random: randomU32,
         admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
         hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
-        onSession: (session, peer) => this.#onSession(session, peer),
+        channels: this.#channels,
+        onSessions: (sessions, peer) => this.#onSessions(sessions, peer),
       })
     } catch (error) {
       if (owned) await transport.close()
@@ -347,7 +350,7 @@ export class KcpListener
     return verifyClient === undefined || verifyClient({ peer, conv, datagram })
   }
 
-  #onSession(session: KcpSession, peer: PeerAddress): void {
+  #onSessions(sessions: readonly KcpSession[], peer: PeerAddress): void {
     const {
       clock = nodeClock,
       allowHalfOpen = false,
@@ -355,19 +358,24 @@ export class KcpListener
       writableHighWaterMark,
     } = this.#options
     const transport = this.#transport!
-    const stream = new KcpStream({
-      session,
-      scheduler: schedulerOf(clock),
-      peer,
-      localAddress: () => transport.localAddress?.(),
-      allowHalfOpen,
-      readableHighWaterMark,
-      writableHighWaterMark,
-      // The socket is the listener's.
-      ref: () => undefined,
-      unref: () => undefined,
-      released: () => this.#forget(stream),
-    })
+    let alive = sessions.length
+    const stream: KcpStream = KcpStream.join(
+      sessions.map((session) => ({
+        session,
+        scheduler: schedulerOf(clock),
+        peer,
+        localAddress: () => transport.localAddress?.(),
+        allowHalfOpen,
+        readableHighWaterMark,
+        writableHighWaterMark,
+        // The socket is the listener's.
+        ref: () => undefined,
+        unref: () => undefined,
+        released: () => {
+          if (--alive === 0) this.#forget(stream)
+        },
+      })),
+    )
     this.#streams.add(stream)
     if (this.listenerCount('connection') > 0) {
       this.emit('connection', stream)

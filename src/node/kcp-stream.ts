@@ -56,6 +56,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   readonly #drainWaiters: Waiter<void>[] = []
   #closing = false
   #destroyed: ((error?: Error | null) => void) | undefined
+  #channels: readonly KcpStream[] | undefined
   #driving = false
   #again = false
   #released = false
@@ -89,10 +90,28 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   // ---- how to get one --------------------------------------------------------------------------------------
 
+  /** The streams of a conversation's channels; the first of them. For whoever made their sessions. */
+  static join(bases: readonly StreamBase[]): KcpStream {
+    const streams = bases.map((base) => new KcpStream(base))
+    const [lead] = streams as [KcpStream]
+    if (streams.length === 1) return lead
+    for (const stream of streams) stream.#channels = streams
+    // What ends the first for a reason of the path has ended all; when the peer closes, each is told on its own.
+    lead.once('close', () => {
+      const { closeReason, closeError } = lead.#session
+      if (closeError === undefined) return
+      for (const { session } of bases) {
+        session.fail(closeReason!, closeError)
+        session.onChange?.()
+      }
+    })
+    return lead
+  }
+
   /** `connect` with everything in one object. */
   static async open(options: KcpConnectOptions): Promise<KcpStream> {
-    const { base, start } = await dial(options)
-    const stream = new KcpStream(base)
+    const { bases, start } = await dial(options)
+    const stream = KcpStream.join(bases)
     try {
       await start()
     } catch (error) {
@@ -146,6 +165,13 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
   get localPort(): number | undefined {
     return this.address()?.port
+  }
+  /**
+   * The channels of this conversation, each a stream with an order of its own; [this] unless `channels` asked for more.
+   * Closing or destroying the first does it to all.
+   */
+  get channels(): readonly KcpStream[] {
+    return this.#channels ?? [this]
   }
   /** The local address. */
   address(): PeerAddress | undefined {
@@ -267,7 +293,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    * Ends gracefully: no more writes, everything queued is delivered and acknowledged (see `lingerTimeout`), the peer is
    * told, and the stream is destroyed; what arrives meanwhile is discarded. Resolves with 'close'.
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    const { channels } = this
+    await Promise.all(channels[0] === this ? channels.map((channel) => channel.#close()) : [this.#close()])
+  }
+
+  #close(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#released) {
         resolve()
@@ -339,6 +370,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#destroyed = done
     const session = this.#session
+    const { channels } = this
+    if (channels[0] === this) for (const other of channels.slice(1)) if (!this.#closing) other.destroy()
     if (!session.closed) {
       const finished = this.writableFinished && this.#closing
       // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was

@@ -89,8 +89,10 @@ export interface AcceptorOptions<Peer> {
   readonly admit?: ((peer: Peer, conv: number, datagram: Uint8Array) => boolean) | undefined
   /** Whether one more session may wait to be accepted. */
   readonly hasBacklog: () => boolean
-  /** A new session; set its callbacks here. */
-  readonly onSession: (session: KcpSession, peer: Peer) => void
+  /** Channels of each peer; see KcpListenerOptions. Default 1. */
+  readonly channels?: number
+  /** A new peer's sessions, one for each channel; set their callbacks here. */
+  readonly onSessions: (sessions: readonly KcpSession[], peer: Peer) => void
 }
 
 interface PeerEntry<Peer> {
@@ -110,6 +112,7 @@ export class Acceptor<Peer> {
   bytesOut = 0
   private readonly options: AcceptorOptions<Peer>
   private readonly mtu: number
+  private readonly channels: number
   private readonly memory: MemoryBudget
   private readonly timeWait: TimeWait
   /** Peers with at least one session, by address. */
@@ -125,6 +128,7 @@ export class Acceptor<Peer> {
   constructor(options: AcceptorOptions<Peer>) {
     this.options = options
     this.mtu = linkMtu(options.transport, options.codec, options.config.kcp.mtu)
+    this.channels = options.channels ?? 1
     this.memory = { used: 0, limit: options.limits.maxMemory }
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
   }
@@ -182,7 +186,7 @@ export class Acceptor<Peer> {
     let session = entry.sessions.get(conv)
     if (session === undefined) {
       if (!this.mayOpen(datagram, conv, entry, now)) return
-      session = this.open(conv, entry, now)
+      session = this.openAll(conv, entry, now)
       // Refused by the application: its client must hear it, or it would knock again and again.
       if (session.closed) {
         this.reset(datagram, conv, entry)
@@ -228,12 +232,12 @@ export class Acceptor<Peer> {
     // A conversation begins with a PUSH of the first window, from a peer that has received nothing yet.
     const sn = readU32(datagram, 12)
     const first = cmd === Command.Push && sn < config.kcp.rcvWnd && readU32(datagram, 16) === 0
-    if (!first || !this.accepting) {
+    if (!first || !this.accepting || !this.isGroupFree(conv, entry)) {
       drops.unknown++
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       return false
     }
-    if (this.count >= limits.maxConnections) drops.connections++
+    if (this.count + this.channels > limits.maxConnections) drops.connections++
     else if (this.pending >= limits.maxPending) drops.pending++
     else if ((this.pendingByHost.get(entry.host) ?? 0) >= limits.maxPendingPerHost) drops.pendingPerHost++
     else if (!this.options.hasBacklog()) drops.backlog++
@@ -242,8 +246,35 @@ export class Acceptor<Peer> {
     return false
   }
 
-  private open(conv: number, entry: PeerEntry<Peer>, now: number): KcpSession {
-    const { config, random, scheduler, onSession } = this.options
+  /** Whether `conv` can be a channel of a new peer: its group has no conv 0, and no channel that is alive. */
+  private isGroupFree(conv: number, entry: PeerEntry<Peer>): boolean {
+    const base = conv - (conv % this.channels)
+    if (base === 0 || base + this.channels > 2 ** 32) return false
+    for (let i = 0; i < this.channels; i++) if (entry.sessions.has(base + i)) return false
+    return true
+  }
+
+  /** Opens all channels of the peer that sent `conv`, and returns the session of that one. */
+  private openAll(conv: number, entry: PeerEntry<Peer>, now: number): KcpSession {
+    const index = conv % this.channels
+    const lead = this.open(conv - index, entry, now, undefined)
+    const sessions = [lead]
+    for (let i = 1; i < this.channels; i++) sessions.push(this.open(conv - index + i, entry, now, lead))
+    if (sessions.length > 1) {
+      for (const session of sessions) {
+        const { onProven } = session
+        session.onProven = () => {
+          onProven?.()
+          for (const other of sessions) other.trust()
+        }
+      }
+    }
+    this.options.onSessions(sessions, entry.link.peer)
+    return sessions[index]!
+  }
+
+  private open(conv: number, entry: PeerEntry<Peer>, now: number, lead: KcpSession | undefined): KcpSession {
+    const { config, random, scheduler } = this.options
     const { link } = entry
     const session = new KcpSession({
       conv,
@@ -260,6 +291,7 @@ export class Acceptor<Peer> {
       },
       flushed: link.flushed,
       memory: this.memory,
+      lead,
     })
     if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
     entry.sessions.set(conv, session)
@@ -269,7 +301,6 @@ export class Acceptor<Peer> {
     session.onProven = () => this.changePending(entry, -1)
     session.onClosed = () => this.forget(session, entry)
     scheduler.add(session)
-    onSession(session, link.peer)
     return session
   }
 

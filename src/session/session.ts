@@ -51,6 +51,8 @@ export interface SessionOptions {
   readonly overhead?: number
   /** What all sessions of a listener may keep for their readers together. */
   readonly memory?: MemoryBudget
+  /** Channel 0 of the same peer, when this is another one of its channels: hearing one of them is hearing all. */
+  readonly lead?: KcpSession | undefined
 }
 
 export interface SessionStats extends KcpStats {
@@ -144,6 +146,9 @@ export class KcpSession implements Task {
   private readonly sendDatagram: (datagram: Uint8Array) => void
   private readonly flushed: (() => void) | undefined
   private readonly clockBase: number
+  /** The session whose silence counts: channel 0, or this one. */
+  private readonly lead: KcpSession
+  /** Latest time that something valid was heard; the lead's counts. */
   private heardAt: number
   private askedAt: number
   /** Latest time that a PUSH was stored. */
@@ -176,6 +181,7 @@ export class KcpSession implements Task {
     this.sendDatagram = options.send
     this.flushed = options.flushed
     this.clockBase = options.clockOffset - Math.floor(now)
+    this.lead = options.lead ?? this
     this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
     this.notices = new NoticeJudge(this.kcp)
@@ -184,8 +190,10 @@ export class KcpSession implements Task {
     this.kcp.overhead = options.overhead ?? 0
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
-    this.wasProven = options.role === 'client'
-    this.headlessSince = options.role === 'client' ? NEVER : now
+    // One address: what proved it for one channel proved it for all.
+    this.wasProven = options.role === 'client' || options.lead?.proven === true
+    // A channel that was never used here may have been used by nobody.
+    this.headlessSince = options.role === 'client' || options.lead !== undefined ? NEVER : now
     if (!this.wasProven) this.kcp.allowance = 0
     // The first flush of an engine only opens its congestion window.
     this.kcp.update(this.ts(now))
@@ -247,7 +255,7 @@ export class KcpSession implements Task {
       ...this.kcp.stats(),
       state: this.closed ? 'closed' : this.sending === 'open' ? 'open' : 'draining',
       closeReason: this.closeReason,
-      idleMs: Math.max(0, now - this.heardAt),
+      idleMs: Math.max(0, now - this.lead.heardAt),
       proven: this.wasProven,
       forgedNotices: this.notices.misses,
     }
@@ -356,8 +364,8 @@ export class KcpSession implements Task {
     const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
     const result = kcp.tryInput(datagram, this.ts(now))
     if (result === InputResult.Accepted && current) {
-      this.heard = true
-      this.heardAt = now
+      this.heard = this.lead.heard = true
+      this.lead.heardAt = now
     }
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
@@ -368,11 +376,7 @@ export class KcpSession implements Task {
       this.retells = 0
       this.notices.learn(kcp.proof.heardTs, now)
     }
-    if (kcp.proven && !this.wasProven) {
-      this.wasProven = true
-      kcp.allowance = NEVER
-      this.onProven?.()
-    }
+    if (kcp.proven) this.trust()
     if (kcp.protocolError) {
       this.giveUp(
         now,
@@ -382,6 +386,15 @@ export class KcpSession implements Task {
     }
     // An ACK costs as much as the PUSH header that caused it, but a list of them must not grow without end.
     if (kcp.acks.count >= MAX_ACKS) this.flush(now)
+  }
+
+  /** The peer's address is proven, here or on another channel. */
+  trust(): void {
+    if (this.wasProven) return
+    this.wasProven = true
+    this.kcp.allowance = NEVER
+    this.urgent = true
+    this.onProven?.()
   }
 
   // ---- time (Task) -----------------------------------------------------------------------------------------
@@ -405,10 +418,10 @@ export class KcpSession implements Task {
     if (this.closed) return NEVER
     const { config, kcp } = this
     let at = Math.min(this.retransmitAt(this.flushedAt), this.writeAt, this.retellAt)
-    if (this.idleLimit > 0) at = Math.min(at, this.heardAt + this.idleLimit)
+    if (this.idleLimit > 0) at = Math.min(at, this.lead.heardAt + this.idleLimit)
     at = Math.min(at, this.askAt)
     if (!this.wasProven) {
-      at = Math.min(at, this.heardAt + PENDING_TIMEOUT)
+      at = Math.min(at, this.lead.heardAt + PENDING_TIMEOUT)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
     }
     at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
@@ -472,9 +485,10 @@ export class KcpSession implements Task {
 
   private judge(now: number): void {
     const { config, kcp } = this
-    if (this.idleLimit > 0 && now - this.heardAt >= this.idleLimit) {
+    const silence = now - this.lead.heardAt
+    if (this.idleLimit > 0 && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (!this.wasProven && now - this.heardAt >= PENDING_TIMEOUT) {
+    } else if (!this.wasProven && silence >= PENDING_TIMEOUT) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
     } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
       this.giveUp(
@@ -537,13 +551,16 @@ export class KcpSession implements Task {
 
   /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
   private get askInterval(): number {
+    // One question serves all channels.
+    if (this.lead !== this && !this.lead.closed) return 0
     const { keepAlive } = this.config
     return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
 
   /** When to ask next. One question may be lost: until the answer comes it is repeated. */
   private get askAt(): number {
-    const { askInterval, heardAt, askedAt } = this
+    const { askInterval, askedAt } = this
+    const { heardAt } = this.lead
     if (askInterval === 0) return NEVER
     if (askedAt <= heardAt) return heardAt + askInterval
     return Math.max(heardAt + askInterval, askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto))
@@ -650,7 +667,7 @@ export class KcpSession implements Task {
 
   private heed(notice: CloseNotice, now: number): void {
     if (this.config.lifecycle !== 'fin' || !this.notices.believes(notice, now)) return
-    this.heardAt = now
+    this.lead.heardAt = now
     if (notice.kind === NoticeKind.FinAck) {
       this.finAcked = true
     } else if (notice.kind === NoticeKind.Fin) {

@@ -60,9 +60,9 @@ export class SessionPair {
       scheduler: this.scheduler,
       random: () => prng.u32(),
       hasBacklog: () => true,
-      onSession: (session) => {
-        this.server = session
-        this.watch(session)
+      onSessions: ([session]) => {
+        this.server = session!
+        this.watch(session!)
       },
     })
     void far.start({

@@ -58,7 +58,7 @@ class Door {
       scheduler: this.scheduler,
       random: () => 1_000_000,
       hasBacklog: () => this.hasBacklog,
-      onSession: (session) => void this.sessions.push(session),
+      onSessions: (sessions) => void this.sessions.push(...sessions),
     })
   }
 
