@@ -96,11 +96,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const [lead] = streams as [KcpStream]
     if (streams.length === 1) return lead
     for (const stream of streams) stream.#channels = streams
-    // What ends the first for a reason of the path has ended all; when the peer closes, each is told on its own.
+    // What ends the first for a reason of the path has ended all. When the peer closes, each is told on its own, but for
+    // those of which the peer never heard.
     lead.once('close', () => {
       const { closeReason, closeError } = lead.#session
-      if (closeError === undefined) return
       for (const { session } of bases) {
+        if (closeError === undefined && session.used) continue
         session.fail(closeReason!, closeError)
         session.onChange?.()
       }
@@ -370,16 +371,17 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#destroyed = done
     const session = this.#session
-    const { channels } = this
-    if (channels[0] === this) for (const other of channels.slice(1)) if (!this.#closing) other.destroy()
     if (!session.closed) {
       const finished = this.writableFinished && this.#closing
       // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was
       // written until then must still arrive.
       const iterated = this.readableEnded && (error === null || error.name === 'AbortError')
       if (iterated) session.close(this.#now())
-      else if (error !== null || !finished)
+      else if (error !== null || !finished) {
         session.abort(this.#now(), error instanceof KcpError ? error : undefined)
+        const [lead, ...others] = this.channels
+        if (lead === this) for (const other of others) other.destroy()
+      }
     }
     const failure = error ?? this.#closedError()
     this.#failWaiters(failure)

@@ -230,6 +230,11 @@ export class KcpSession implements Task {
     return this.sending === 'open' && !this.closed
   }
 
+  /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
+  get used(): boolean {
+    return this.kcp.proof.sentPush || this.notices.clockKnown
+  }
+
   /** Whether the peer's address is proven. */
   get proven(): boolean {
     return this.wasProven
@@ -340,7 +345,7 @@ export class KcpSession implements Task {
   }
 
   /** Over now for a reason of the path, such as ECONNREFUSED. */
-  fail(reason: CloseReason, error: KcpError): void {
+  fail(reason: CloseReason, error: KcpError | undefined): void {
     if (!this.closed) this.finish(reason, error)
   }
 
@@ -604,9 +609,7 @@ export class KcpSession implements Task {
 
   private closeStep(now: number): void {
     if (this.sending === 'draining' && this.drained) {
-      // Without a PUSH either way there is no conversation that the peer could know of.
-      const known = this.kcp.proof.sentPush || this.notices.clockKnown
-      if (this.config.lifecycle === 'fin' && known) this.notify(now)
+      if (this.config.lifecycle === 'fin' && this.used) this.notify(now)
       else this.finishSending(now)
     }
     if (this.sending === 'notifying') {
