@@ -1,6 +1,6 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { KcpStream } from '../../src/node/index.ts'
+import { KcpListener, type KcpStream } from '../../src/node/index.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
 import { nextEvent, pattern, SERVER, World } from '../support/pair.ts'
 
@@ -182,7 +182,7 @@ test('channels are refused at the door when they make no sense', async () => {
   const world = new World()
   for (const channels of [0, 65, 1.5]) {
     await rejects(world.connect({ channels }), { code: 'ERR_KCP_CONFIG' })
-    await rejects(world.listen({ channels }), { code: 'ERR_KCP_CONFIG' })
+    throws(() => new KcpListener({ channels }), { code: 'ERR_KCP_CONFIG' })
   }
   await rejects(world.connect({ channels: 4, conv: 6 }), { code: 'ERR_KCP_CONFIG' })
   await rejects(world.connect({ channels: 4, conv: 2 ** 32 - 1 }), { code: 'ERR_KCP_CONFIG' })
