@@ -10,15 +10,50 @@ export interface Effort {
   readonly rounds: number
   /** How long one figure is measured in one round, ms. */
   readonly roundMs: number
-  /** Sessions held at once. */
+  /** The same where two processes talk: before it counts, and while it does, ms. */
+  readonly warmMs: number
+  readonly flowMs: number
+  /** Windows of the bulk part, segments. */
+  readonly windows: readonly number[]
+  /** Sessions of the smaller load, of the larger one, and of the memory part. */
+  readonly fewSessions: number
   readonly sessions: number
-  /** How long their CPU is watched while nothing happens, ms. */
+  /** Rounds of each load; fewer, as each opens all sessions anew. */
+  readonly sessionRounds: number
+  /** How long the load settles before it counts, and how long it counts, ms. */
+  readonly settleMs: number
+  readonly loadMs: number
+  /** How long idle sessions are watched, ms: longer than the 10 s after which kcp-io asks silent peers. */
   readonly idleMs: number
 }
 
-export const FULL: Effort = { rounds: 5, roundMs: 200, sessions: 10_000, idleMs: 12_000 }
+export const FULL: Effort = {
+  rounds: 5,
+  roundMs: 200,
+  warmMs: 400,
+  flowMs: 1_000,
+  windows: [128, 1024],
+  fewSessions: 1_000,
+  sessions: 10_000,
+  sessionRounds: 3,
+  settleMs: 1_500,
+  loadMs: 3_000,
+  idleMs: 12_000,
+}
 /** Shows that everything runs; too short for figures to quote. */
-export const QUICK: Effort = { rounds: 1, roundMs: 30, sessions: 1_000, idleMs: 500 }
+export const QUICK: Effort = {
+  rounds: 1,
+  roundMs: 20,
+  warmMs: 50,
+  flowMs: 100,
+  windows: [128],
+  fewSessions: 20,
+  sessions: 200,
+  sessionRounds: 1,
+  settleMs: 20,
+  loadMs: 200,
+  idleMs: 200,
+}
 
 export interface Figure {
   readonly median: number
@@ -49,6 +84,65 @@ export async function inRounds<K extends string>(
   >
 }
 
+/** What each of several contestants made in each round; one that fails drops out with its reason. */
+export class Contest<K extends string> {
+  readonly #values: Map<string, Record<K, number>[]> = new Map()
+  /** Why a contestant has no figures. */
+  readonly failures: Map<string, string> = new Map()
+
+  /**
+   * All in turn within each round. Everything that `measure` needs to warm up is its own business.
+   * @throws what `measure` throws for one of ours.
+   */
+  async run<C extends { readonly name: string; readonly ours: boolean }>(
+    rounds: number,
+    contestants: readonly C[],
+    measure: (contestant: C) => Promise<Record<K, number>>,
+  ): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      for (const contestant of contestants) {
+        const { name, ours } = contestant
+        if (this.failures.has(name)) continue
+        try {
+          const values = await measure(contestant)
+          const all = this.#values.get(name)
+          if (all === undefined) this.#values.set(name, [values])
+          else all.push(values)
+        } catch (error) {
+          if (ours) throw new Error(`${name}: ${(error as Error).message}`, { cause: error })
+          this.failures.set(name, (error as Error).message)
+        }
+      }
+    }
+  }
+
+  figure(name: string, key: K): Figure | undefined {
+    const values = this.#of(name)?.map((round) => round[key])
+    return values && figureOf(values)
+  }
+
+  /** All figures of one. */
+  figures(name: string): Record<string, Figure> {
+    const keys = Object.keys(this.#of(name)?.[0] ?? {}) as K[]
+    return Object.fromEntries(keys.map((key) => [key, this.figure(name, key)!]))
+  }
+
+  /** How often `base` is in `name`, taken in each round; the median. */
+  ratio(name: string, base: string, key: K): number | undefined {
+    const [ours, theirs] = [this.#of(name), this.#of(base)]
+    return ours && theirs && figureOf(ours.map((round, i) => round[key] / theirs[i]![key])).median
+  }
+
+  #of(name: string): Record<K, number>[] | undefined {
+    return this.failures.has(name) ? undefined : this.#values.get(name)
+  }
+}
+
+/** For a report: who dropped out and why. */
+export function failures(contest: Contest<string>): string[] {
+  return [...contest.failures].map(([name, reason]) => `${name} failed: ${reason}`)
+}
+
 /** One part of the benchmark: what was measured and how, a table, and its figures. */
 export interface Report {
   readonly name: string
@@ -58,11 +152,20 @@ export interface Report {
   readonly figures: unknown
 }
 
-export function printReport({ name, what, header, lines }: Report): void {
+/** As text, in columns. */
+export function asText({ name, what, header, lines }: Report): string {
   const rows = [header, ...lines]
   const widths = header.map((_, at) => Math.max(...rows.map((row) => row[at]!.length)))
-  const table = rows.map((row) => row.map((cell, at) => cell.padStart(widths[at]!)).join('  '))
-  console.log([`== ${name}`, ...what, '', ...table, ''].join('\n'))
+  const pad = (cell: string, at: number): string =>
+    at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)
+  return [`== ${name}`, ...what, '', ...rows.map((row) => row.map(pad).join('  ').trimEnd()), ''].join('\n')
+}
+
+/** As a section of a Markdown document. */
+export function asMarkdown({ name, what, header, lines }: Report): string {
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const rule = header.map((_, at) => (at === 0 ? '---' : '--:'))
+  return [`### ${name}`, '', ...what, '', row(header), row(rule), ...lines.map(row), ''].join('\n')
 }
 
 /** 12,345 · 123 · 4.56: about three digits, or all before the point. */
@@ -74,4 +177,9 @@ export function show(value: number): string {
 /** `median [min-max]`. */
 export function showRange({ median, min, max }: Figure): string {
   return `${show(median)} [${show(min)}-${show(max)}]`
+}
+
+/** `0.83x`, or a dash where there is nothing to compare. */
+export function showRatio(ratio: number | undefined): string {
+  return ratio === undefined ? '–' : `${show(ratio)}x`
 }

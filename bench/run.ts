@@ -3,25 +3,38 @@
  * machine's as much as the library's.
  * @module
  */
+import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchBulk } from './bulk.ts'
+import { type Contestant, contestants } from './contestants.ts'
+import { benchEcho } from './echo.ts'
 import { benchEngine } from './engine.ts'
+import { benchMemory } from './memory.ts'
 import { benchMessages } from './messages.ts'
-import { type Effort, FULL, printReport, QUICK, type Report } from './rounds.ts'
+import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rounds.ts'
 import { benchSessions } from './sessions.ts'
 
-const PARTS: Readonly<Record<string, (effort: Effort) => Promise<Report>>> = {
+const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant[]) => Promise<Report>>> = {
   messages: benchMessages,
   engine: benchEngine,
+  bulk: benchBulk,
+  echo: benchEcho,
   sessions: benchSessions,
+  memory: benchMemory,
 }
 
-const HELP = `Measures kcp-io on this machine.
+const HELP = `Measures kcp-io on this machine, and beside it the peers that are here.
 
-  npm run bench                      about a minute
-  npm run bench -- --quick           some seconds: shows that it runs, no figures to quote
-  npm run bench -- --only engine     one part: ${Object.keys(PARTS).join(', ')}
-  npm run bench -- --json            all figures as one JSON object
+  npm run bench                        about seven minutes
+  npm run bench -- --quick             some seconds: shows that it runs, no figures to quote
+  npm run bench -- --only bulk,echo    parts: ${Object.keys(PARTS).join(', ')}
+  npm run bench -- --no-peers          only kcp-io and what Node has itself
+  npm run bench -- --markdown          tables in Markdown
+  npm run bench -- --json              all figures as one JSON object
+
+Peers from npm come with: npm run bench:peers
+kcp-go comes with:        apt-get install golang-go golang-github-xtaci-kcp-dev (Debian, Ubuntu)
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -30,15 +43,12 @@ async function main(args: string[]): Promise<number> {
   let flags: ReturnType<typeof parseFlags>
   try {
     flags = parseFlags(args)
-    if (flags.only !== undefined && !Object.hasOwn(PARTS, flags.only)) {
-      throw new Error(`--only takes one of ${Object.keys(PARTS).join(', ')}, got "${flags.only}"`)
-    }
   } catch (error) {
     console.error(`bench: ${(error as Error).message}\nTry: npm run bench -- --help`)
     return 2
   }
-  const { quick = false, json = false, only, help } = flags
-  if (help === true) {
+  const { quick, json, markdown, parts, help } = flags
+  if (help) {
     console.log(HELP)
     return 0
   }
@@ -47,19 +57,27 @@ async function main(args: string[]): Promise<number> {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     platform: `${process.platform} ${process.arch}`,
+    date: new Date().toISOString().slice(0, 10),
+    commit: commit(),
   }
-  if (!json) {
-    console.log(`${machine.cores} x ${machine.cpu}, ${machine.platform}, Node ${machine.node}`)
-    console.log(quick ? 'Quick: too short for figures to quote.\n' : '')
+  const field = contestants(flags.peers)
+  const print = (text: string): void => {
+    if (!json) console.log(text)
   }
+  print(
+    `${machine.cores} x ${machine.cpu}, ${machine.platform}, Node ${machine.node}; ${machine.date}, ${machine.commit}.\n`,
+  )
+  for (const one of field.missing) print(`Not here: ${one}.`)
+  if (quick) print('Quick: too short for figures to quote.')
+  print('')
   const results: Record<string, unknown> = {}
-  for (const [name, bench] of Object.entries(PARTS)) {
-    if (only !== undefined && only !== name) continue
-    const report = await bench(quick ? QUICK : FULL)
+  for (const name of parts) {
+    console.error(`measuring ${name} …`)
+    const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants)
     results[name] = { what: report.what.join(' '), figures: report.figures }
-    if (!json) printReport(report)
+    print(markdown ? asMarkdown(report) : asText(report))
   }
-  if (json) console.log(JSON.stringify({ machine, quick, ...results }, null, 2))
+  if (json) console.log(JSON.stringify({ machine, quick, missing: field.missing, ...results }, null, 2))
   return 0
 }
 
@@ -67,11 +85,29 @@ function parseFlags(args: string[]) {
   const { values } = parseArgs({
     args,
     options: {
-      quick: { type: 'boolean' },
-      json: { type: 'boolean' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      markdown: { type: 'boolean', default: false },
+      'no-peers': { type: 'boolean', default: false },
       only: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  return values
+  const known = Object.keys(PARTS)
+  const parts = values.only?.split(',') ?? known
+  for (const part of parts) {
+    if (!known.includes(part)) throw new Error(`--only takes parts out of ${known.join(', ')}, got "${part}"`)
+  }
+  return { ...values, peers: !values['no-peers'], parts }
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    }).trim()
+  } catch {
+    return 'no commit'
+  }
 }

@@ -1,161 +1,118 @@
 /**
- * What an idle session costs a listener. Runs in a process of its own (`node --expose-gc`), so that nothing but the
- * sessions grows: a listener on a transport in memory, and peers that exist only as long as their first exchange.
- * Each sends one message, proves its address, gets the message back, and is never heard again.
+ * Many sessions of one server, and one client process that makes the load on all servers: idle, and with a message and
+ * its echo every so often. What the server's process takes of a core and keeps in memory, and how long an echo takes.
  * @module
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { Kcp } from '../src/core/index.ts'
-import { type DatagramHandler, type DatagramTransport, listen, type PeerAddress } from '../src/index.ts'
-import { type Effort, type Report, show } from './rounds.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { withEnds } from './child.ts'
+import { type Contestant, KCP_GO, kcpClient } from './contestants.ts'
+import type { Setup } from './driver.ts'
+import { type LoadReport, MESSAGE } from './load-generator.ts'
+import { Contest, type Effort, failures, type Report, show, showRatio } from './rounds.ts'
 
-interface Memory {
-  /** Bytes of each kind per session. */
-  readonly heapUsed: number
-  /** Outside V8's heap: array buffers and what else belongs to objects. */
-  readonly external: number
-  readonly rss: number
-}
-
-interface Measured {
+interface Load {
   readonly sessions: number
-  readonly perSession: Memory
-  /** Share of one core that all of them took while idle, 0..1. */
-  readonly idleCpu: number
-  /** The same process without any session. */
-  readonly emptyCpu: number
+  /** How often each session sends, ms; 0: not at all. */
+  readonly everyMs: number
+  readonly rounds: number
+  readonly rows: readonly Row[]
 }
+interface Row extends Contestant {
+  /** How long it is watched, ms. */
+  readonly watchMs: number
+  readonly options?: Readonly<Record<string, unknown>>
+}
+/** CPU as shares of one core, 0..1; resident bytes that came with the sessions, for each; ms; shares of what was sent. */
+type Key = 'serverCpu' | 'clientCpu' | 'rss' | 'p50' | 'p99' | 'echoed'
 
-/** Peers that are introduced at once: below the listener's limits for peers unproven. */
-const BATCH = 500
-const MESSAGE = 64
-
-export async function benchSessions({ sessions, idleMs }: Effort): Promise<Report> {
-  const child = fork(fileURLToPath(import.meta.url), [String(sessions), String(idleMs)], {
-    execArgv: ['--expose-gc'],
-  })
-  const [[measured]] = (await Promise.race([
-    Promise.all([once(child, 'message'), once(child, 'exit')]),
-    once(child, 'exit').then(([code]) => {
-      if (code !== 0) throw new Error(`the process that holds the sessions ended with ${code}`)
-      return new Promise(() => undefined)
-    }),
-  ])) as [[Measured], unknown]
-  const { perSession, idleCpu, emptyCpu } = measured
+export async function benchSessions(effort: Effort, field: readonly Contestant[]): Promise<Report> {
+  const { fewSessions, sessions, sessionRounds, loadMs, idleMs } = effort
+  const rows: Row[] = field.filter(({ kcp }) => kcp).map((one) => ({ ...one, watchMs: loadMs }))
+  // Nobody else asks silent peers for a sign of life: once as it comes, and once like the others.
+  const idleRows = rows.flatMap((row) =>
+    row.ours
+      ? [
+          { ...row, watchMs: idleMs },
+          { ...row, name: `${row.name}, no keep-alive`, options: { keepAlive: 0 } },
+        ]
+      : [row],
+  )
+  const loads: Load[] = [
+    { sessions: fewSessions, everyMs: 100, rounds: sessionRounds, rows },
+    { sessions, everyMs: 1000, rounds: sessionRounds, rows },
+    { sessions, everyMs: 0, rounds: 1, rows: idleRows },
+  ]
+  const lines: string[][] = []
+  const figures: object[] = []
+  const failed: string[] = []
+  for (const load of loads) {
+    const contest = new Contest<Key>()
+    await contest.run(load.rounds, load.rows, (row) => measure(row, load, effort))
+    failed.push(...failures(contest))
+    for (const { name } of load.rows) {
+      const title = [name, String(load.sessions), load.everyMs === 0 ? 'idle' : `1 per ${load.everyMs} ms`]
+      const figure = (key: Key): number => contest.figure(name, key)!.median
+      const failure = contest.failures.get(name)
+      if (failure !== undefined) {
+        lines.push([...title, 'failed', ...Array(6).fill('–')])
+        figures.push({ name, sessions: load.sessions, everyMs: load.everyMs, failure })
+        continue
+      }
+      lines.push([
+        ...title,
+        showPercent(figure('serverCpu')),
+        showRatio(contest.ratio(name, KCP_GO, 'serverCpu')),
+        show(figure('rss')),
+        ...(load.everyMs === 0
+          ? ['–', '–', '–']
+          : [show(figure('p50')), show(figure('p99')), showPercent(figure('echoed'))]),
+        showPercent(figure('clientCpu')),
+      ])
+      figures.push({ name, sessions: load.sessions, everyMs: load.everyMs, ...contest.figures(name) })
+    }
+  }
   return {
     name: 'sessions',
     what: [
-      `Bytes per idle session: ${sessions.toLocaleString('en')} streams of one listener (preset fast, transport in memory), each after one`,
-      `message of ${MESSAGE} bytes each way, after garbage collection; and what share of a core all of them take in the`,
-      `${show(idleMs / 1000)} s after that (each asks its silent peer for a sign of life after 10 s).`,
+      `Sessions of one listener, preset fast, window 128, messages of ${MESSAGE} bytes, each echoed: what the server's process takes`,
+      'of a core, resident bytes for each session, and ms until the echo. The client is the same for all: our engine over a',
+      `plain socket for each session. Median of ${sessionRounds}. Idle, once: after one message each; kcp-io asks a peer that is silent`,
+      `for 10 s for a sign of life (keepAlive) and is watched for ${show(idleMs / 1000)} s, the others do not.`,
+      ...failed,
     ],
-    header: ['sessions', 'heap', 'external', 'heap+external', 'RSS', 'idle CPU', 'CPU without'],
-    lines: [
-      [
-        sessions.toLocaleString('en'),
-        show(perSession.heapUsed),
-        show(perSession.external),
-        show(perSession.heapUsed + perSession.external),
-        show(perSession.rss),
-        `${(idleCpu * 100).toFixed(1)} %`,
-        `${(emptyCpu * 100).toFixed(1)} %`,
-      ],
-    ],
-    figures: measured,
+    header: ['', 'sessions', 'load', 'CPU', 'x kcp-go', 'RSS', 'p50', 'p99', 'echoed', 'client CPU'],
+    lines,
+    figures,
   }
 }
 
-/** The network, seen from the listener: peers are callbacks. */
-class MemoryTransport implements DatagramTransport {
-  handler: DatagramHandler | undefined
-  readonly peers: Map<string, (datagram: Uint8Array) => void> = new Map()
-
-  start(handler: DatagramHandler): void {
-    this.handler = handler
-  }
-  send(datagram: Uint8Array, peer: PeerAddress): void {
-    this.peers.get(peer.address)?.(datagram.slice())
-  }
-  close(): void {}
-}
-
-async function measureSessions(count: number, idleMs: number): Promise<Measured> {
-  const transport = new MemoryTransport()
-  const listener = await listen({ transport, preset: 'fast', maxConnections: count }, (stream) => {
-    stream.on('data', (message) => void stream.send(message))
-  })
-  // One batch that goes again: code is compiled and tables have their first size.
-  await introduce(transport, 0, Math.min(BATCH, count))
-  listener.closeAllConnections()
-  const emptyCpu = await watchCpu(500)
-  const before = await settledMemory()
-  for (let from = 1; from <= count; from += BATCH) {
-    await introduce(transport, from * 65_536, Math.min(BATCH, count + 1 - from))
-  }
-  const after = await settledMemory()
-  const { sessions, pending } = listener.stats()
-  if (sessions !== count || pending !== 0) {
-    throw new Error(`${sessions} of ${count} sessions came up, ${pending} of them unproven`)
-  }
-  const idleCpu = await watchCpu(idleMs)
-  const per = (kind: keyof Memory): number => (after[kind] - before[kind]) / count
-  return {
-    sessions: count,
-    perSession: { heapUsed: per('heapUsed'), external: per('external'), rss: per('rss') },
-    idleCpu,
-    emptyCpu,
-  }
-}
-
-/** Peers number `from` and on say one message each, and wait for it to come back. */
-async function introduce(transport: MemoryTransport, from: number, count: number): Promise<void> {
-  let waiting = count
-  for (let i = 0; i < count; i++) {
-    const number = from + i
-    const address = `10.${(number >>> 16) & 255}.${(number >>> 8) & 255}.${number & 255}`
-    const peer: PeerAddress = { address, port: 1 + (number >>> 24), family: 'IPv4' }
-    const outbox: Uint8Array[] = []
-    const kcp = new Kcp(1 + number, (datagram) => outbox.push(datagram.slice()), 'fast')
-    const deliver = (): void => {
-      kcp.flush()
-      for (const datagram of outbox.splice(0)) transport.handler!.onDatagram(datagram, peer)
+function measure(row: Row, { sessions, everyMs }: Load, effort: Effort): Promise<Record<Key, number>> {
+  const { program, options = {}, watchMs } = row
+  const setup: Setup = { job: 'echo', stream: false, window: 128, chunk: MESSAGE, options }
+  return withEnds(program, kcpClient, 'load', setup, async (server, client) => {
+    const empty = await server.mark()
+    await client.ask('open', { sessions })
+    if (everyMs > 0) await client.ask('start', { everyMs })
+    await sleep(effort.settleMs)
+    await client.ask('watch')
+    const before = await Promise.all([server.mark(), client.mark()])
+    await sleep(watchMs)
+    const after = await Promise.all([server.mark(), client.mark()])
+    const { sent, echoed, p50, p99 } = await client.ask<LoadReport>('stop')
+    const [serverCpu, clientCpu] = before.map(({ at, cpu }, i) => {
+      return (after[i]!.cpu - cpu) / ((after[i]!.at - at) / 1000)
+    }) as [number, number]
+    return {
+      serverCpu,
+      clientCpu,
+      rss: (after[0].rss - empty.rss) / sessions,
+      p50,
+      p99,
+      echoed: sent === 0 ? 1 : echoed / sent,
     }
-    transport.peers.set(address, (datagram) => {
-      kcp.input(datagram, performance.now() >>> 0)
-      if (kcp.recv() !== undefined) waiting--
-      // As a socket would: not from inside the listener's send.
-      setImmediate(deliver)
-    })
-    kcp.update(performance.now() >>> 0)
-    kcp.send(new Uint8Array(MESSAGE))
-    deliver()
-  }
-  while (waiting > 0) await turn()
-  await sleep(50)
-  transport.peers.clear()
+  })
 }
 
-async function settledMemory(): Promise<Memory> {
-  for (let i = 0; i < 4; i++) {
-    await sleep(20)
-    globalThis.gc!()
-  }
-  return process.memoryUsage()
-}
-
-async function watchCpu(ms: number): Promise<number> {
-  const startedAt = performance.now()
-  const before = process.cpuUsage()
-  await sleep(ms)
-  const { user, system } = process.cpuUsage(before)
-  return (user + system) / 1000 / (performance.now() - startedAt)
-}
-
-// Forked by benchSessions above.
-if (process.send !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-  process.send(await measureSessions(Number(process.argv[2]), Number(process.argv[3])))
-  process.exit(0)
+function showPercent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`
 }
