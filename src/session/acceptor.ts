@@ -248,6 +248,7 @@ export class Acceptor<Peer> {
 
   /** Whether `conv` can be a channel of a new peer: its group has no conv 0, and no channel that is alive. */
   private isGroupFree(conv: number, entry: PeerEntry<Peer>): boolean {
+    if (this.channels === 1) return true
     const base = conv - (conv % this.channels)
     if (base === 0 || base + this.channels > 2 ** 32) return false
     for (let i = 0; i < this.channels; i++) if (entry.sessions.has(base + i)) return false

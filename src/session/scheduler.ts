@@ -8,8 +8,8 @@ import type { Clock } from './transport.ts'
 
 /** Something that runs when it is due. */
 export interface Task {
-  /** Does what is due at `now`, ms of the scheduler's clock. */
-  run(now: number): void
+  /** Does what is due at `now`, ms of the scheduler's clock. true: it wants a turn more right after this one. */
+  run(now: number): boolean
   /** When to run again, ms of the same clock; Infinity: not before it is touched. */
   deadline(): number
   /** The process stood still for `ms`: move what judges the peer by silence. */
@@ -107,7 +107,7 @@ export class Scheduler {
 
   private runTask(task: Task, now: number): void {
     try {
-      task.run(now)
+      if (task.run(now)) this.touch(task)
     } finally {
       const id = this.ids.get(task)
       if (id !== undefined) {

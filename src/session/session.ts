@@ -170,6 +170,10 @@ export class KcpSession implements Task {
   private bestWnd = 0
   /** Something other than a lazy write waits for the next run. */
   private urgent = true
+  /** A datagram came, and was not answered by a flush yet. */
+  private answering = false
+  /** Its ACKs have waited a turn already. */
+  private acksWaited = false
   /** When lazily written data is due (`flushWrite: false`). */
   private writeAt = NEVER
 
@@ -355,7 +359,7 @@ export class KcpSession implements Task {
   receive(datagram: Uint8Array, now: number, wireSize: number = datagram.length): void {
     if (this.closed) return
     const { kcp } = this
-    this.urgent = true
+    this.answering = true
     if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
@@ -404,19 +408,22 @@ export class KcpSession implements Task {
 
   // ---- time (Task) -----------------------------------------------------------------------------------------
 
-  run(now: number): void {
+  run(now: number): boolean {
     // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
     this.onChange?.()
-    if (this.closed) return
+    if (this.closed) return false
     this.judge(now)
+    let again = false
     if (!this.closed) {
       this.prove(now)
       this.keepAlive(now)
       this.retell(now)
       if (this.urgent || now >= this.retransmitAt(now) || now >= this.writeAt) this.flush(now)
+      else if (this.answering) again = this.answer(now)
       this.closeStep(now)
     }
     if (this.closed) this.onChange?.()
+    return again
   }
 
   deadline(): number {
@@ -466,8 +473,21 @@ export class KcpSession implements Task {
     return (Math.floor(now) + this.clockBase) >>> 0
   }
 
+  /**
+   * Answers what arrived. If that needs nothing but ACKs, they wait one turn more: an application that answers from a
+   * promise writes after this one, and ACKs and answer share a datagram then. true: wants that turn.
+   */
+  private answer(now: number): boolean {
+    if (!this.acksWaited && this.kcp.acks.count > 0 && this.kcp.snd.queued === 0) {
+      this.acksWaited = true
+      return true
+    }
+    this.flush(now)
+    return false
+  }
+
   private flush(now: number): void {
-    this.urgent = false
+    this.urgent = this.answering = this.acksWaited = false
     this.writeAt = NEVER
     this.flushedAt = now
     this.kcp.flush(this.ts(now))

@@ -45,12 +45,15 @@ class Job implements Task {
   /** When to run again. */
   next: (now: number) => number = () => Number.POSITIVE_INFINITY
   onRun: ((now: number) => void) | undefined
+  /** Turns more that it wants right after this one. */
+  more = 0
   #at = Number.POSITIVE_INFINITY
 
-  run(now: number): void {
+  run(now: number): boolean {
     this.runs.push(now)
     this.#at = this.next(now)
     this.onRun?.(now)
+    return this.more-- > 0
   }
   deadline(): number {
     return this.#at
@@ -310,4 +313,21 @@ test('a task that throws when it is due takes nobody along', () => {
   throws(() => clock.virtual.advance(50), /mine/)
   clock.virtual.advance(200)
   for (const [i, { runs }] of jobs.entries()) ok(runs.length >= 4, `task ${i} ran ${runs.length} times`)
+})
+
+test('a task that wants one more turn gets it after everybody had this one', () => {
+  const clock = new VirtualClock()
+  const scheduler = new Scheduler(clock)
+  const [eager, other] = [new Job(), new Job()]
+  const order: string[] = []
+  eager.onRun = () => void order.push('eager')
+  other.onRun = () => void order.push('other')
+  eager.more = 2
+  for (const job of [eager, other]) {
+    scheduler.add(job)
+    scheduler.touch(job)
+  }
+  clock.advance(0)
+  deepEqual(order, ['eager', 'other', 'eager', 'eager'])
+  equal(clock.now(), 0)
 })
