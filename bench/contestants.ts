@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import * as kcpIo from '../src/index.ts'
+import { nativeStatus } from '../src/index.ts'
 import type { Program } from './child.ts'
 import { load } from './peers/load.ts'
 import { root } from './root.ts'
@@ -48,14 +48,10 @@ function nodeProgram(driver: string, env: Readonly<Record<string, string>> = {})
 export function contestants(withPeers: boolean): Field {
   const found: Contestant[] = []
   const missing: string[] = []
-  // `nativeUdp` says whether datagrams go through the addon, or why not.
-  const { nativeUdp } = kcpIo as { readonly nativeUdp?: unknown }
   const io = { ours: true, kcp: true }
-  if (nativeUdp === true) {
-    found.push({ ...io, name: 'kcp-io, addon', program: nodeProgram('drivers/kcp-io') })
-  } else {
-    missing.push(`the addon of kcp-io (${typeof nativeUdp === 'string' ? nativeUdp : 'not built'})`)
-  }
+  const { available, detail } = nativeStatus()
+  if (available) found.push({ ...io, name: 'kcp-io, addon', program: nodeProgram('drivers/kcp-io') })
+  else missing.push(`the addon of kcp-io (${detail})`)
   found.push({
     ...io,
     name: 'kcp-io, dgram',

@@ -33,7 +33,7 @@ interface Measured {
 const BATCH = 500
 const MESSAGE = 64
 
-export async function benchMemory({ sessions, idleMs }: Effort): Promise<Report> {
+export async function benchMemory({ memorySessions: sessions, idleMs }: Effort): Promise<Report> {
   const child = fork(fileURLToPath(import.meta.url), [String(sessions), String(idleMs)], {
     execArgv: ['--expose-gc'],
   })

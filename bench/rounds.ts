@@ -18,6 +18,7 @@ export interface Effort {
   /** Sessions of the smaller load, of the larger one, and of the memory part. */
   readonly fewSessions: number
   readonly sessions: number
+  readonly memorySessions: number
   /** Rounds of each load; fewer, as each opens all sessions anew. */
   readonly sessionRounds: number
   /** How long the load settles before it counts, and how long it counts, ms. */
@@ -30,14 +31,15 @@ export interface Effort {
 export const FULL: Effort = {
   rounds: 5,
   roundMs: 200,
-  warmMs: 400,
-  flowMs: 1_000,
+  warmMs: 300,
+  flowMs: 800,
   windows: [128, 1024],
   fewSessions: 1_000,
   sessions: 10_000,
+  memorySessions: 10_000,
   sessionRounds: 3,
-  settleMs: 1_500,
-  loadMs: 3_000,
+  settleMs: 1_000,
+  loadMs: 2_500,
   idleMs: 12_000,
 }
 /** Shows that everything runs; too short for figures to quote. */
@@ -47,12 +49,13 @@ export const QUICK: Effort = {
   warmMs: 50,
   flowMs: 100,
   windows: [128],
-  fewSessions: 20,
-  sessions: 200,
+  fewSessions: 10,
+  sessions: 50,
+  memorySessions: 500,
   sessionRounds: 1,
   settleMs: 20,
-  loadMs: 200,
-  idleMs: 200,
+  loadMs: 100,
+  idleMs: 100,
 }
 
 export interface Figure {

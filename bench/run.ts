@@ -4,7 +4,7 @@
  * @module
  */
 import { execFileSync } from 'node:child_process'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBulk } from './bulk.ts'
 import { type Contestant, contestants } from './contestants.ts'
@@ -59,13 +59,15 @@ async function main(args: string[]): Promise<number> {
     platform: `${process.platform} ${process.arch}`,
     date: new Date().toISOString().slice(0, 10),
     commit: commit(),
+    load: loadavg()[0]!,
   }
   const field = contestants(flags.peers)
   const print = (text: string): void => {
     if (!json) console.log(text)
   }
   print(
-    `${machine.cores} x ${machine.cpu}, ${machine.platform}, Node ${machine.node}; ${machine.date}, ${machine.commit}.\n`,
+    `${machine.cores} x ${machine.cpu}, ${machine.platform}, Node ${machine.node}; ${machine.date}, ${machine.commit};` +
+      ` load ${machine.load.toFixed(1)} before the start.\n`,
   )
   for (const one of field.missing) print(`Not here: ${one}.`)
   if (quick) print('Quick: too short for figures to quote.')
