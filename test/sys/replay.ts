@@ -1,6 +1,7 @@
 /**
  * Replays a recorded schedule on two control blocks and finds the first place where they answer otherwise than
  * the reference engine did. Knows the format of test/vectors (read its README) and the C API, nothing of KCP.
+ * The control blocks are those of `kcp-io/sys`, or anything else that takes the calls (`ControlBlock`).
  * @module
  */
 import { crc32 } from 'node:zlib'
@@ -58,6 +59,32 @@ export interface Difference {
   readonly actual: unknown
 }
 
+/** The calls that a schedule makes, named and answering as in C. */
+export interface ControlBlock {
+  nodelay(nodelay: number, interval: number, resend: number, nc: number): number
+  wndsize(sndwnd: number, rcvwnd: number): number
+  setmtu(mtu: number): number
+  /** Writes a field, under the name that the recordings have for it. */
+  set(field: string, value: number): void
+  send(data: Uint8Array, len: number): number
+  recv(into: Uint8Array, len: number): number
+  input(datagram: Uint8Array): number
+  update(now: number): void
+  check(now: number): number
+  flush(): void
+  peeksize(): number
+  waitsnd(): number
+  setcc(ops: IKCPOPS | null): number
+  release(): void
+  /** The fields that were recorded. */
+  readonly state: BlockState
+}
+
+export type BlockState = { readonly [Field in keyof IKCPCB]?: unknown }
+
+/** Makes a control block that hands its datagrams to `output`; they are lent for the call. */
+export type MakeBlock = (conv: number, output: (datagram: Uint8Array) => void) => ControlBlock
+
 /** The recorded fields of the control block, in the order of `Step.state`. */
 const STATE_FIELDS = [
   'snd_una',
@@ -80,17 +107,17 @@ const STATE_FIELDS = [
 ] as const satisfies readonly (keyof IKCPCB)[]
 
 /** Replays `schedule` from its beginning; null when everything came out as recorded. */
-export function replay(schedule: Schedule): Difference | null {
+export function replay(schedule: Schedule, make: MakeBlock = sysBlock): Difference | null {
   const endpoints: Endpoint[] = []
   let difference: Difference | null = null
   for (const [index, step] of schedule.steps.entries()) {
-    if (step.op === 'create') endpoints[step.ep] = new Endpoint(numberAt(step, 0))
+    if (step.op === 'create') endpoints[step.ep] = new Endpoint(numberAt(step, 0), make)
     const differing = compare(step, endpoints[step.ep]!, endpoints)
     if (differing === null) continue
     difference = { schedule: schedule.name, index, step, ...differing }
     break
   }
-  for (const endpoint of endpoints) ikcp_release(endpoint.kcp)
+  for (const { block } of endpoints) block.release()
   return difference
 }
 
@@ -131,7 +158,7 @@ function compare(step: Step, endpoint: Endpoint, endpoints: readonly Endpoint[])
   if (step.state !== undefined) {
     for (const [i, field] of STATE_FIELDS.entries()) {
       const expected = step.state[i]
-      const actual = endpoint.kcp[field]
+      const actual = endpoint.block.state[field]
       if (actual !== expected) return { field, expected, actual }
     }
   }
@@ -140,65 +167,89 @@ function compare(step: Step, endpoint: Endpoint, endpoints: readonly Endpoint[])
 
 /** Makes the call; 0 for the ones that return nothing. */
 function perform(step: Step, endpoint: Endpoint, endpoints: readonly Endpoint[]): number {
-  const { kcp } = endpoint
+  const { block } = endpoint
   const num = (at: number): number => numberAt(step, at)
   switch (step.op) {
     case 'create':
       return 0
     case 'nodelay':
-      return ikcp_nodelay(kcp, num(0), num(1), num(2), num(3))
+      return block.nodelay(num(0), num(1), num(2), num(3))
     case 'wndsize':
-      return ikcp_wndsize(kcp, num(0), num(1))
+      return block.wndsize(num(0), num(1))
     case 'setmtu':
-      return ikcp_setmtu(kcp, num(0))
+      return block.setmtu(num(0))
     case 'set':
-      kcp[settable(step.args?.[0])] = num(1)
+      block.set(String(step.args?.[0]), num(1))
       return 0
     case 'send':
-      return ikcp_send(kcp, payload(num(0), Math.max(0, num(1))), num(1))
+      return block.send(payload(num(0), Math.max(0, num(1))), num(1))
     case 'recv': {
       const size = Math.abs(num(0))
       if (scratch.length < size) scratch = new Uint8Array(size)
-      return ikcp_recv(kcp, scratch.subarray(0, size), num(0))
+      return block.recv(scratch.subarray(0, size), num(0))
     }
     case 'input': {
       const datagram = endpoints[num(0)]!.sent[num(1)]!
-      return ikcp_input(kcp, changed(datagram, step.args?.[2]))
+      return block.input(changed(datagram, step.args?.[2]))
     }
     case 'inputraw':
-      return ikcp_input(kcp, fromHex(step.args?.[0]))
+      return block.input(fromHex(step.args?.[0]))
     case 'update':
-      ikcp_update(kcp, num(0))
+      block.update(num(0))
       return 0
     case 'check':
-      return ikcp_check(kcp, num(0))
+      return block.check(num(0))
     case 'flush':
-      ikcp_flush(kcp)
+      block.flush()
       return 0
     case 'peeksize':
-      return ikcp_peeksize(kcp)
+      return block.peeksize()
     case 'waitsnd':
-      return ikcp_waitsnd(kcp)
+      return block.waitsnd()
     case 'setcc':
-      return ikcp_setcc(kcp, step.args?.[0] === null ? null : controller(step, endpoint.cc))
+      return block.setcc(step.args?.[0] === null ? null : controller(step, endpoint.cc))
     default:
       throw new RangeError(`no such op: ${step.op}`)
   }
 }
 
+/** `kcp-io/sys`. */
+function sysBlock(conv: number, output: (datagram: Uint8Array) => void): ControlBlock {
+  const kcp = ikcp_create(conv)
+  ikcp_setoutput(kcp, (buf, len) => {
+    output(buf)
+    return len
+  })
+  return {
+    nodelay: (nodelay, interval, resend, nc) => ikcp_nodelay(kcp, nodelay, interval, resend, nc),
+    wndsize: (sndwnd, rcvwnd) => ikcp_wndsize(kcp, sndwnd, rcvwnd),
+    setmtu: (mtu) => ikcp_setmtu(kcp, mtu),
+    set: (field, value) => {
+      kcp[settable(field)] = value
+    },
+    send: (data, len) => ikcp_send(kcp, data, len),
+    recv: (into, len) => ikcp_recv(kcp, into, len),
+    input: (datagram) => ikcp_input(kcp, datagram),
+    update: (now) => ikcp_update(kcp, now),
+    check: (now) => ikcp_check(kcp, now),
+    flush: () => ikcp_flush(kcp),
+    peeksize: () => ikcp_peeksize(kcp),
+    waitsnd: () => ikcp_waitsnd(kcp),
+    setcc: (ops) => ikcp_setcc(kcp, ops),
+    release: () => ikcp_release(kcp),
+    state: kcp,
+  }
+}
+
 /** A control block, and what it handed to the outside so far. */
 class Endpoint {
-  readonly kcp: IKCPCB
+  readonly block: ControlBlock
   /** Every datagram, in the order of emission: `input` refers to them by index. */
   readonly sent: Uint8Array[] = []
   readonly cc: CcCall[] = []
 
-  constructor(conv: number) {
-    this.kcp = ikcp_create(conv)
-    ikcp_setoutput(this.kcp, (buf, len) => {
-      this.sent.push(buf.slice(0, len))
-      return len
-    })
+  constructor(conv: number, make: MakeBlock) {
+    this.block = make(conv, (datagram) => void this.sent.push(datagram.slice()))
   }
 }
 
@@ -243,7 +294,7 @@ function controller(step: Step, log: CcCall[]): IKCPOPS {
 
 /** `set` speaks the C headers' names, two of them without their prefix. */
 function settable(
-  name: unknown,
+  name: string,
 ): 'stream' | 'rx_minrto' | 'fastlimit' | 'dead_link' | 'snd_una' | 'snd_nxt' | 'rcv_nxt' {
   switch (name) {
     case 'minrto':
