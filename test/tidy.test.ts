@@ -77,6 +77,7 @@ const TEST_FOLDERS: ReadonlySet<string> = new Set([
   'interop',
   'live',
   'package',
+  'reference',
   'support',
   'vectors',
 ])
