@@ -71,9 +71,12 @@ typedef struct {
   int32_t *send_table;
   uint8_t *recv_bytes;
   int32_t *recv_table;
+  /* Those that are open. */
+  struct Socket *sockets;
 } Addon;
 
-typedef struct {
+typedef struct Socket {
+  struct Socket *next;
   napi_env env;
   Addon *addon;
   uv_poll_t poll;
@@ -82,7 +85,9 @@ typedef struct {
   bool connected;
   bool started;
   bool closed;
-  bool poll_ready;
+  bool wrapped;
+  /* ECONNREFUSED was told during this commit. */
+  bool refused;
   int features;
   napi_ref self;
   napi_ref on_batch;
@@ -152,6 +157,19 @@ static bool int_of(napi_env env, napi_value value, int32_t low, int32_t high, co
   return false;
 }
 
+/* 4 or 6, as the system's name. */
+static bool family_of(napi_env env, napi_value value, int *out) {
+  static const char what[] = "family must be 4 or 6";
+  int32_t number;
+  if (!int_of(env, value, 4, 6, what, &number)) return false;
+  if (number == 5) {
+    throw_type(env, what);
+    return false;
+  }
+  *out = number == 6 ? AF_INET6 : AF_INET;
+  return true;
+}
+
 static bool is_function(napi_env env, napi_value value) {
   napi_valuetype type;
   return napi_typeof(env, value, &type) == napi_ok && type == napi_function;
@@ -170,8 +188,11 @@ static bool address_of(napi_env env, int family, napi_value host, napi_value por
     return false;
   }
   memset(out, 0, sizeof *out);
-  int failed = family == AF_INET6 ? uv_ip6_addr(text, number, (struct sockaddr_in6 *)out)
-                                  : uv_ip4_addr(text, number, (struct sockaddr_in *)out);
+  /* What follows a NUL, or the end of `text`, would not be looked at. */
+  bool whole = strlen(text) == length && length < sizeof text - 1;
+  int failed = !whole ? UV_EINVAL
+               : family == AF_INET6 ? uv_ip6_addr(text, number, (struct sockaddr_in6 *)out)
+                                    : uv_ip4_addr(text, number, (struct sockaddr_in *)out);
   if (failed != 0) {
     throw_system(env, -failed, "address");
     return false;
@@ -290,8 +311,13 @@ static void describe(Socket *socket, int32_t *row, Outgoing *out) {
   }
 }
 
-/* sendmmsg, or sendmsg where a system lacks it. Returns how many were sent, or -1 with errno for the first. */
+/*
+ * sendmmsg, or sendmsg where a system lacks it. Returns how many were sent, or -1 with errno for the first. ECONNREFUSED
+ * is the answer to something sent before, told once to whichever call comes next: it is noted, and what was not even
+ * tried goes out again.
+ */
 static int transmit(Socket *socket, struct mmsghdr *messages, unsigned count) {
+  bool told = false;
   for (;;) {
     socket->calls_out++;
     int sent = socket->features & FEATURE_MMSG ? sendmmsg(socket->fd, messages, count, MSG_DONTWAIT)
@@ -299,8 +325,14 @@ static int transmit(Socket *socket, struct mmsghdr *messages, unsigned count) {
                                                                                : 1;
     if (sent >= 0) return sent;
     if (errno == ENOSYS && (socket->features & FEATURE_MMSG)) socket->features &= ~FEATURE_MMSG;
+    else if (errno == ECONNREFUSED && !told) socket->refused = told = true;
     else if (errno != EINTR) return -1;
   }
+}
+
+static void lose(Socket *socket, int error, int datagrams) {
+  if (error == EAGAIN || error == ENOBUFS) socket->lost_full += datagrams;
+  else socket->lost_other += datagrams;
 }
 
 /* Sends one run datagram by datagram. Returns the error of the last one that failed, or 0. */
@@ -321,16 +353,16 @@ static int transmit_split(Socket *socket, int32_t *row) {
       socket->datagrams_out++;
     } else {
       failed = errno;
-      if (failed == EAGAIN || failed == ENOBUFS) socket->lost_full++;
-      else socket->lost_other++;
+      lose(socket, failed, 1);
     }
   }
   return failed;
 }
 
 /*
- * commit(runs): sends the first `runs` rows of the table. Returns the errno of the latest failure or 0, plus ANY_SPLIT
- * when a run had to be split; each row's RESULT says what became of it. A full buffer (EAGAIN, ENOBUFS) and any other refusal is loss, and counted.
+ * commit(runs): sends the first `runs` rows of the table. Returns ECONNREFUSED if that was told, else the errno of the
+ * latest failure or 0, plus ANY_SPLIT when a run had to be split; each row's RESULT says what became of it. A full
+ * buffer (EAGAIN, ENOBUFS) and any other refusal is loss, and counted.
  */
 static napi_value commit(napi_env env, napi_callback_info info) {
   static _Thread_local Outgoing outgoing[SEND_RUNS];
@@ -350,6 +382,7 @@ static napi_value commit(napi_env env, napi_callback_info info) {
     messages[i].msg_hdr = outgoing[i].header;
   }
   int failed = 0, split = 0;
+  socket->refused = false;
   for (int32_t at = 0; at < runs;) {
     int32_t *row = table + at * ROW;
     if (row[BYTES] > row[SEGMENT] && !(socket->features & FEATURE_GSO)) {
@@ -370,8 +403,11 @@ static napi_value commit(napi_env env, napi_callback_info info) {
       continue;
     }
     int error = errno;
-    if ((error == EIO || error == EINVAL) && row[BYTES] > row[SEGMENT]) {
-      /* EIO: the route cannot do it. EINVAL: these segments are too large for the route; smaller ones may pass. */
+    if ((error == EIO || error == EINVAL || error == EMSGSIZE) && row[BYTES] > row[SEGMENT]) {
+      /*
+       * EIO: the route cannot do it. EINVAL, and EMSGSIZE since Linux 6.14: these segments are too large for the route;
+       * smaller ones may pass.
+       */
       if (error == EIO) socket->features &= ~FEATURE_GSO;
       socket->gso_refused++;
       row[RESULT] = SPLIT;
@@ -382,21 +418,11 @@ static napi_value commit(napi_env env, napi_callback_info info) {
       continue;
     }
     failed = error;
-    if (error == ECONNREFUSED && socket->connected) {
-      /* The answer to something sent before: this run was not even tried. */
-      sent = transmit(socket, messages + at, 1);
-      if (sent == 1) {
-        socket->messages_out++;
-        socket->datagrams_out += segments_of(row);
-        at++;
-        continue;
-      }
-    }
     row[RESULT] = LOST;
-    if (error == EAGAIN || error == ENOBUFS) socket->lost_full += segments_of(row);
-    else socket->lost_other += segments_of(row);
+    lose(socket, error, segments_of(row));
     at++;
   }
+  if (socket->refused) failed = ECONNREFUSED;
   return napi_create_int32(env, failed | split, &result) == napi_ok ? result : NULL;
 }
 
@@ -479,8 +505,10 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       int error = errno;
       /* Nothing will ever be heard of this descriptor again. */
-      if (error == EBADF || error == ENOTSOCK) uv_poll_stop(poll);
+      bool dead = error == EBADF || error == ENOTSOCK;
+      if (dead) uv_poll_stop(poll);
       call(socket, socket->on_error, 1, error);
+      if (dead) return;
       continue;
     }
     int rows = 0;
@@ -526,8 +554,16 @@ static void on_closed(uv_handle_t *handle) {
   }
   napi_async_cleanup_hook_handle cleanup = socket->cleanup;
   socket->cleanup = NULL;
+  for (Socket **at = &socket->addon->sockets; *at != NULL; at = &(*at)->next) {
+    if (*at == socket) {
+      *at = socket->next;
+      break;
+    }
+  }
+  bool wrapped = socket->wrapped;
   /* From here on the wrapper may be collected, and the socket with it. */
   drop_ref(env, &socket->self);
+  if (!wrapped) free(socket);
   if (cleanup != NULL) napi_remove_async_cleanup_hook(cleanup);
 }
 
@@ -570,6 +606,11 @@ static int open_socket(Socket *socket, uv_loop_t *loop, int32_t fd, int32_t flag
     socklen_t size = sizeof type;
     struct sockaddr_storage name;
     socklen_t length = sizeof name;
+    *what = "fd";
+    /* The event loop watches a descriptor once, and two would close it. */
+    for (Socket *other = socket->addon->sockets; other != NULL; other = other->next) {
+      if (other->fd == fd) return EEXIST;
+    }
     *what = "getsockopt";
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return errno;
     if (type != SOCK_DGRAM) return EINVAL;
@@ -610,20 +651,20 @@ static int open_socket(Socket *socket, uv_loop_t *loop, int32_t fd, int32_t flag
 static napi_value construct(napi_env env, napi_callback_info info) {
   napi_value args[6], self, target, name;
   size_t count = 6;
-  int32_t family, flags, fd, features;
+  int family;
+  int32_t flags, fd, features;
   struct sockaddr_storage at;
   uv_loop_t *loop;
   Addon *addon;
   if (napi_get_new_target(env, info, &target) != napi_ok || target == NULL) return throw_type(env, "use new");
   if (napi_get_cb_info(env, info, &count, args, &self, NULL) != napi_ok) return NULL;
-  if (!int_of(env, args[0], 4, 6, "family must be 4 or 6", &family) ||
+  if (!family_of(env, args[0], &family) ||
       !int_of(env, args[3], 0, 7, "flags must be a whole number within 0..7", &flags) ||
       !int_of(env, args[4], -1, INT32_MAX, "fd must be a whole number from -1 on", &fd) ||
       !int_of(env, args[5], 0, 7, "features must be a whole number within 0..7", &features)) {
     return NULL;
   }
-  if (family == 5) return throw_type(env, "family must be 4 or 6");
-  if (fd < 0 && !address_of(env, family == 6 ? AF_INET6 : AF_INET, args[1], args[2], &at)) return NULL;
+  if (fd < 0 && !address_of(env, family, args[1], args[2], &at)) return NULL;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || napi_get_instance_data(env, (void **)&addon) != napi_ok) {
     return NULL;
   }
@@ -634,7 +675,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
   socket->addon = addon;
   socket->fd = -1;
   socket->closed = true;
-  socket->family = family == 6 ? AF_INET6 : AF_INET;
+  socket->family = family;
   int error = open_socket(socket, loop, fd, flags, &at, &what);
   if (error != 0) {
     if (socket->fd >= 0) close(socket->fd);
@@ -642,41 +683,47 @@ static napi_value construct(napi_env env, napi_callback_info info) {
     return throw_system(env, error, what);
   }
   socket->poll.data = socket;
-  /* It keeps the process alive from `start` on, as a bound socket of dgram does. */
-  uv_unref((uv_handle_t *)&socket->poll);
   socket->closed = false;
+  socket->next = addon->sockets;
+  addon->sockets = socket;
   int size;
   socklen_t length = sizeof size;
   socket->features = features;
   if (getsockopt(socket->fd, SOL_UDP, UDP_SEGMENT, &size, &length) < 0) socket->features &= ~FEATURE_GSO;
   if ((features & FEATURE_GRO) && set_int(socket->fd, SOL_UDP, UDP_GRO, 1) < 0) socket->features &= ~FEATURE_GRO;
-  if (napi_wrap(env, self, socket, finalize, NULL, NULL) != napi_ok ||
-      napi_type_tag_object(env, self, &socket_tag) != napi_ok ||
-      napi_create_reference(env, self, 1, &socket->self) != napi_ok ||
-      napi_create_string_utf8(env, "KCP_UDP", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_async_init(env, NULL, name, &socket->context) != napi_ok ||
-      napi_add_async_cleanup_hook(env, on_thread_end, socket, &socket->cleanup) != napi_ok) {
+  /* `self` keeps the wrapper until the socket is closed; what is not wrapped is freed then. */
+  bool ok = napi_create_reference(env, self, 1, &socket->self) == napi_ok &&
+            napi_create_string_utf8(env, "KCP_UDP", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+            napi_async_init(env, NULL, name, &socket->context) == napi_ok &&
+            napi_add_async_cleanup_hook(env, on_thread_end, socket, &socket->cleanup) == napi_ok;
+  socket->wrapped = ok && napi_wrap(env, self, socket, finalize, NULL, NULL) == napi_ok;
+  if (!socket->wrapped || napi_type_tag_object(env, self, &socket_tag) != napi_ok) {
     begin_close(socket);
     return throw_system(env, ENOMEM, "napi");
   }
   return self;
 }
 
-/* start(onBatch, onError): delivers from now on, and keeps the process alive. */
+/* start(onBatch, onError): delivers from now on, and keeps the process alive unless `unref` was called. */
 static napi_value start(napi_env env, napi_callback_info info) {
   napi_value args[2];
   Socket *socket = receiver(env, info, 2, args, true);
   if (socket == NULL) return NULL;
   if (!is_function(env, args[0]) || !is_function(env, args[1])) return throw_type(env, "start takes two functions");
   if (socket->started) return throw_system(env, EALREADY, "start");
-  if (napi_create_reference(env, args[0], 1, &socket->on_batch) != napi_ok ||
-      napi_create_reference(env, args[1], 1, &socket->on_error) != napi_ok) {
-    return throw_system(env, ENOMEM, "start");
+  int failed = UV_ENOMEM;
+  const char *what = "start";
+  if (napi_create_reference(env, args[0], 1, &socket->on_batch) == napi_ok &&
+      napi_create_reference(env, args[1], 1, &socket->on_error) == napi_ok) {
+    what = "uv_poll_start";
+    failed = uv_poll_start(&socket->poll, UV_READABLE, on_readable);
   }
-  int failed = uv_poll_start(&socket->poll, UV_READABLE, on_readable);
-  if (failed != 0) return throw_system(env, -failed, "uv_poll_start");
+  if (failed != 0) {
+    drop_ref(env, &socket->on_batch);
+    drop_ref(env, &socket->on_error);
+    return throw_system(env, -failed, what);
+  }
   socket->started = true;
-  uv_ref((uv_handle_t *)&socket->poll);
   return NULL;
 }
 
@@ -809,17 +856,18 @@ static napi_value counters(napi_env env, napi_callback_info info) {
 static napi_value address_text(napi_env env, napi_callback_info info) {
   napi_value args[6], result;
   size_t count = 6;
-  int32_t family, words[5], row[ROW] = {0};
+  int family;
+  int32_t words[5], row[ROW] = {0};
   struct sockaddr_storage from;
   if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok ||
-      !int_of(env, args[0], 4, 6, "family must be 4 or 6", &family)) {
+      !family_of(env, args[0], &family)) {
     return NULL;
   }
   for (int i = 0; i < 5; i++) {
     if (!int_of(env, args[1 + i], INT32_MIN, INT32_MAX, "a word of an address is an int32", &words[i])) return NULL;
   }
   memcpy(row + ADDRESS, words, sizeof words);
-  get_address(row, family == 6 ? AF_INET6 : AF_INET, &from);
+  get_address(row, family, &from);
   napi_value parts = address_value(env, &from);
   return parts != NULL && napi_get_element(env, parts, 0, &result) == napi_ok ? result : NULL;
 }
@@ -828,15 +876,15 @@ static napi_value address_text(napi_env env, napi_callback_info info) {
 static napi_value address_words(napi_env env, napi_callback_info info) {
   napi_value args[2], port, result, value;
   size_t count = 2;
-  int32_t family, row[ROW] = {0};
+  int family;
+  int32_t row[ROW] = {0};
   struct sockaddr_storage to;
   if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok ||
-      !int_of(env, args[0], 4, 6, "family must be 4 or 6", &family) || napi_create_int32(env, 0, &port) != napi_ok) {
+      !family_of(env, args[0], &family) || napi_create_int32(env, 0, &port) != napi_ok) {
     return NULL;
   }
-  int native = family == 6 ? AF_INET6 : AF_INET;
-  if (!address_of(env, native, args[1], port, &to)) return NULL;
-  put_address(row, &to, native);
+  if (!address_of(env, family, args[1], port, &to)) return NULL;
+  put_address(row, &to, family);
   if (napi_create_array_with_length(env, 5, &result) != napi_ok) return NULL;
   for (uint32_t i = 0; i < 5; i++) {
     if (napi_create_int32(env, row[ADDRESS + i], &value) == napi_ok) napi_set_element(env, result, i, value);
@@ -894,15 +942,16 @@ NAPI_MODULE_INIT() {
   napi_value constructor;
   Addon *addon = calloc(1, sizeof *addon);
   if (addon == NULL) return throw_system(env, ENOMEM, "calloc");
-  addon->send_bytes = malloc(SEND_BYTES);
+  /* Zeroed: JavaScript sees all of it, and applications the neighbourhood of a datagram. */
+  addon->send_bytes = calloc(1, SEND_BYTES);
   addon->send_table = calloc(SEND_RUNS, ROW * sizeof(int32_t));
   /* Pages that nothing was received into cost nothing. */
-  addon->recv_bytes = malloc(RECV_BYTES);
+  addon->recv_bytes = calloc(1, RECV_BYTES);
   addon->recv_table = calloc(RECV_MESSAGES, ROW * sizeof(int32_t));
   if (addon->send_bytes == NULL || addon->send_table == NULL || addon->recv_bytes == NULL ||
       addon->recv_table == NULL || napi_set_instance_data(env, addon, free_addon, NULL) != napi_ok) {
     free_addon(env, addon, NULL);
-    return throw_system(env, ENOMEM, "malloc");
+    return throw_system(env, ENOMEM, "calloc");
   }
   bool ok = export_buffer(env, exports, "sendBytes", addon->send_bytes, SEND_BYTES) &&
             export_buffer(env, exports, "sendTable", addon->send_table, SEND_RUNS * ROW * sizeof(int32_t)) &&

@@ -140,12 +140,11 @@ function load(): NonNullable<typeof loaded> {
   })
   if (process.env['KCP_IO_NO_NATIVE'] === '1') return without('switched off by KCP_IO_NO_NATIVE=1')
   if (process.platform !== 'linux') return without(`there is none for ${process.platform}`)
-  // In a checkout, seen from dist/node and from build/src/node.
-  const builds = ['../../native', '../../../native'].map((folder) =>
-    fileURLToPath(new URL(`${folder}/build/Release/kcp_udp.node`, import.meta.url)),
-  )
+  // In a checkout, seen from build/src/node and from dist/node; a package has no such folder.
+  const native = import.meta.url.endsWith('/build/src/node/native.js') ? '../../../native' : '../../native'
+  const build = fileURLToPath(new URL(`${native}/build/Release/kcp_udp.node`, import.meta.url))
   let detail = 'not installed'
-  for (const name of [...builds, ...nativePackages()]) {
+  for (const name of [build, ...nativePackages()]) {
     try {
       const udp = require(name) as NativeUdp
       if (udp.interfaceVersion !== INTERFACE_VERSION) {

@@ -5,9 +5,10 @@
  * @module
  */
 import { getSystemErrorName } from 'node:util'
+import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
-import { familyOf } from './address.ts'
+import { familyOf, requirePort } from './address.ts'
 import {
   ALL_FEATURES,
   ANY_SPLIT,
@@ -40,6 +41,7 @@ class BatchPeer implements PeerAddress {
   readonly port: number
   readonly family: 'IPv4' | 'IPv6'
   readonly #key: string
+  readonly #family: 4 | 6
   readonly #words: readonly number[]
   /** The route to it takes no runs: each datagram is a message. */
   #single = false
@@ -49,11 +51,15 @@ class BatchPeer implements PeerAddress {
     this.port = port
     this.family = `IPv${family}`
     this.#key = `${address}|${port}`
+    this.#family = family
     this.#words = words
   }
 
-  static is(peer: object): peer is BatchPeer {
-    return #key in peer
+  static is(peer: PeerAddress): peer is BatchPeer {
+    return typeof peer === 'object' && peer !== null && #key in peer
+  }
+  static familyOf(peer: BatchPeer): 4 | 6 {
+    return peer.#family
   }
   static key(peer: BatchPeer): string {
     return peer.#key
@@ -68,6 +74,17 @@ class BatchPeer implements PeerAddress {
     table[row + Row.Port] = peer.port
     const words = peer.#words
     for (let i = 0; i < words.length; i++) table[row + Row.Address + i] = words[i]!
+  }
+  /** Whether a row is of this peer. */
+  static isAt(peer: BatchPeer, table: Int32Array, row: number): boolean {
+    const words = peer.#words
+    return (
+      table[row + Row.Port] === peer.port &&
+      table[row + Row.Address] === words[0] &&
+      table[row + Row.Address + 1] === words[1] &&
+      table[row + Row.Address + 2] === words[2] &&
+      table[row + Row.Address + 3] === words[3]
+    )
   }
 }
 
@@ -95,10 +112,13 @@ class Outbox {
 
   add(owner: UdpBatchTransport, datagram: Uint8Array, peer: BatchPeer): void {
     const size = datagram.length
-    if (this.owner !== owner || this.used + size > this.bytes.length) {
+    const full = this.used + size > this.bytes.length || (this.runs + 1) * Row.Words > this.table.length
+    if (full || this.owner !== owner) {
       this.commit()
       this.owner = owner
     }
+    // First: it throws for what is no datagram, and nothing is half done then.
+    this.bytes.set(datagram, this.used)
     const { table } = this
     let row = (this.runs - 1) * Row.Words
     if (
@@ -112,10 +132,6 @@ class Outbox {
       // Only the last datagram of a run may be shorter.
       this.open = size === table[row + Row.Segment] && this.segments < this.maxSegments
     } else {
-      if ((this.runs + 1) * Row.Words > table.length) {
-        this.commit()
-        this.owner = owner
-      }
       row = this.runs * Row.Words
       table[row + Row.Offset] = this.used
       table[row + Row.Bytes] = table[row + Row.Segment] = size
@@ -124,7 +140,6 @@ class Outbox {
       this.segments = 1
       this.open = owner.takesRuns && !BatchPeer.isSingle(peer)
     }
-    this.bytes.set(datagram, this.used)
     this.used += size
     if (this.scheduled) return
     this.scheduled = true
@@ -221,12 +236,13 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
   }
 
   /**
-   * A transport over a new socket, bound, or over the descriptor `fd`. Rejects with ERR_KCP_IO: the
-   * system's error as `cause`, or no addon.
+   * A transport over a new socket, bound, or over the descriptor `fd`. Rejects with ERR_KCP_IO (the system's error as
+   * `cause`, or no addon), ERR_KCP_CONFIG or the signal's reason.
    */
   static async bind(options: UdpBatchOptions = {}): Promise<UdpBatchTransport> {
     const { udp } = buffers()
     options.signal?.throwIfAborted()
+    const fd = options.fd === undefined ? -1 : requireInteger('fd', options.fd, 0, 0x7fff_ffff)
     const family = options.family ?? (options.address === undefined ? 4 : (familyOf(options.address) ?? 4))
     const address = options.address ?? (family === 6 ? '::' : '0.0.0.0')
     const flags =
@@ -235,22 +251,14 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
       (options.ipv6Only === true ? SocketFlag.V6Only : 0)
     let socket: NativeSocket | undefined
     try {
-      socket = new udp.Socket(
-        family,
-        address,
-        options.port ?? 0,
-        flags,
-        options.fd ?? -1,
-        options.features ?? ALL_FEATURES,
-      )
+      socket = new udp.Socket(family, address, options.port ?? 0, flags, fd, options.features ?? ALL_FEATURES)
       socket.setBuffers(options.bufferSize ?? 0)
       const transport = new UdpBatchTransport(socket)
-      if (options.fd !== undefined) transport.adoptPeer()
+      if (fd >= 0) transport.adoptPeer()
       return transport
     } catch (cause) {
       socket?.close()
-      const where =
-        options.fd === undefined ? `${options.address ?? '*'}:${options.port ?? 0}` : `fd ${options.fd}`
+      const where = fd < 0 ? `${options.address ?? '*'}:${options.port ?? 0}` : `fd ${fd}`
       throw ioError(`cannot bind ${where}`, cause)
     }
   }
@@ -268,8 +276,9 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
   send(datagram: Uint8Array, peer: PeerAddress): void {
     if (this.closing !== undefined) return
     const to = this.connectedTo ?? this.known(peer)
-    if (to === undefined || datagram.length === 0 || datagram.length > this.maxDatagramSize) this.refused++
-    else this.outbox.add(this, datagram, to)
+    const size = datagram.length
+    if (to !== undefined && size > 0 && size <= this.maxDatagramSize) this.outbox.add(this, datagram, to)
+    else this.refused++
   }
 
   /** For the outbox: hands runs to the system. Whether a run was split. */
@@ -354,6 +363,8 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     const { table } = inbox
     for (let i = 0; i < rows; i++) {
       const row = i * Row.Words
+      // Strangers' datagrams that came before the socket was tied to its peer are still in its queue.
+      if (connectedTo !== undefined && !BatchPeer.isAt(connectedTo, table, row)) continue
       const offset = table[row + Row.Offset]!
       const end = offset + table[row + Row.Bytes]!
       const segment = Math.max(1, table[row + Row.Segment]!)
@@ -413,14 +424,18 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     return peer
   }
 
-  /** Our form of an address that the caller made; undefined when it is none of this socket's family. */
+  /** Our form of an address that the caller made; undefined when it is none, or none of this socket's family. */
   private known(peer: PeerAddress): BatchPeer | undefined {
-    if (BatchPeer.is(peer)) return peer
-    const key = this.peerKey(peer)
-    let known = this.peers.get(key)
-    if (known !== undefined) return known
-    const mapped = this.family === 6 && familyOf(peer.address) === 4
+    // One of a socket of the other family is read anew.
+    if (BatchPeer.is(peer) && BatchPeer.familyOf(peer) === this.family) return peer
+    let key: string
+    let known: BatchPeer | undefined
     try {
+      key = this.peerKey(peer)
+      known = this.peers.get(key)
+      if (known !== undefined) return known
+      const mapped = this.family === 6 && familyOf(peer.address) === 4
+      requirePort(peer.port)
       const words = this.udp.addressWords(this.family, mapped ? `::ffff:${peer.address}` : peer.address)
       known = new BatchPeer(this.family, peer.address, peer.port, words)
     } catch {
@@ -440,7 +455,7 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
   }
 
   private tie([address, port, family]: NativeAddress): BatchPeer {
-    this.connectedTo = new BatchPeer(family, address, port, [])
+    this.connectedTo = new BatchPeer(family, address, port, this.udp.addressWords(family, address))
     return this.connectedTo
   }
 }
