@@ -25,6 +25,7 @@ const PURE: ReadonlySet<string> = new Set(['core', 'sys', 'session', 'sim'])
 /** What the parts of the engine may import from one another; `kcp.ts` and `index.ts` import the parts. */
 const SHARED_PARTS: ReadonlySet<string> = new Set([
   'assert.ts',
+  'cell-arena.ts',
   'deadline-heap.ts',
   'errors.ts',
   'memory.ts',

@@ -1,10 +1,10 @@
 /**
  * The buffer that a flush builds its datagrams in, one after another. Borrowed for the flush: idle engines own none.
- * An engine with much to send has one behind its payloads instead, in the same memory (SendWindow.roomAt).
+ * An engine with much to send has one behind its payloads instead, in the same memory (CellArena's room).
  * @module
  */
-import { NO_BYTES } from './memory.ts'
-import { KCP_OVERHEAD, writeHeader } from './segment.ts'
+import { NO_BYTES, NO_WORDS } from './memory.ts'
+import { KCP_OVERHEAD, putHeader } from './segment.ts'
 
 /** Writers at rest. Flushes may nest (an output that feeds another engine), so each takes its own. */
 const resting: DatagramWriter[] = []
@@ -13,14 +13,20 @@ export class DatagramWriter {
   /** Bytes written. */
   used = 0
   private bytes: Uint8Array
+  private words: DataView
   /** Where the datagrams start in `bytes`. */
   private base: number
   /** The latest datagram's view: most datagrams of a flow have one length. */
   private view: Uint8Array = NO_BYTES
+  /** What all headers of a flush share: conv, wnd in the upper half of its word, una. As i32, so that V8 keeps them small. */
+  private conv = 0
+  private wnd = 0
+  private una = 0
 
-  /** @param bytes writes into these from `base` on, as long as they suffice; else into a buffer of its own. */
-  constructor(bytes: Uint8Array = NO_BYTES, base = 0) {
+  /** @param bytes writes into these (`words`: the same) from `base` on if they suffice, else into some of its own. */
+  constructor(bytes: Uint8Array = NO_BYTES, words: DataView = NO_WORDS, base = 0) {
     this.bytes = bytes
+    this.words = words
     this.base = base
   }
 
@@ -32,31 +38,29 @@ export class DatagramWriter {
     resting.push(this)
   }
 
-  /** Makes sure that `more` bytes fit behind what is written; grows to `mtu` at least. */
-  reserve(more: number, mtu: number): void {
-    if (this.bytes.length >= this.base + this.used + more) return
-    const larger = new Uint8Array(Math.max(mtu, this.used + more))
-    larger.set(this.bytes.subarray(this.base, this.base + this.used))
-    this.bytes = larger
+  /** A flush begins: what its headers share, and the size of its largest datagram. */
+  begin(conv: number, wnd: number, una: number, size: number): void {
+    this.conv = conv | 0
+    this.wnd = wnd << 16
+    this.una = una | 0
+    if (this.bytes.length >= this.base + size) return
+    this.bytes = new Uint8Array(size)
+    this.words = new DataView(this.bytes.buffer)
     this.base = 0
     this.view = NO_BYTES
   }
 
-  /** Appends a header; returns where in `buffer` its payload goes. `len` bytes must fit behind it (`reserve`). */
-  header(
-    conv: number,
-    cmd: number,
-    frg: number,
-    wnd: number,
-    ts: number,
-    sn: number,
-    una: number,
-    len: number,
-  ): number {
+  /** Appends a header; returns where in `buffer` its `len` bytes of payload go. */
+  header(cmd: number, frg: number, ts: number, sn: number, len: number): number {
     const at = this.base + this.used
-    writeHeader(this.bytes, at, conv, cmd, frg, wnd, ts, sn, una, len)
+    this.headerIn(this.words, at, cmd, frg, ts, sn, len)
     this.used += KCP_OVERHEAD + len
     return at + KCP_OVERHEAD
+  }
+
+  /** Writes a header elsewhere, in front of a payload that goes out from where it lies. */
+  headerIn(words: DataView, at: number, cmd: number, frg: number, ts: number, sn: number, len: number): void {
+    putHeader(words, at, this.conv, cmd | (frg << 8) | this.wnd, ts, sn, this.una, len)
   }
 
   /** The buffer, to copy a payload into. */

@@ -17,7 +17,7 @@ import { NO_BYTES } from './memory.ts'
 import { PathProof } from './path-proof.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { RTO_MAX, RTO_MIN, RTO_MIN_NODELAY, RttEstimator } from './rtt.ts'
-import { Command, KCP_OVERHEAD, readU16, readU32 } from './segment.ts'
+import { CMD_AT, Command, KCP_OVERHEAD, LEN_AT, SN_AT, TS_AT, UNA_AT } from './segment.ts'
 import { SendWindow } from './send-window.ts'
 import { seqAdd, seqDiff } from './seq.ts'
 import { KcpCounters, type KcpStats } from './stats.ts'
@@ -221,7 +221,7 @@ export class Engine implements CongestionState {
     const rest = len - taken
     const count = rest <= mss ? 1 : Math.ceil(rest / mss)
     if (count > this.maxFragments) return taken > 0 ? taken : -2
-    snd.roomSize = this.mtu
+    if (snd.frameSize !== this.mtu) snd.frameSize = this.mtu
     snd.append(data, start + taken, rest, mss, this.stream)
     return len
   }
@@ -242,18 +242,27 @@ export class Engine implements CongestionState {
   tryInput(datagram: Uint8Array, now: number = this.now): number {
     this.enter()
     this.now = now >>> 0
-    const result = this.parse(datagram, datagram.length)
+    const size = datagram.length
     this.counters.datagramsIn++
-    this.counters.bytesIn += datagram.length
+    this.counters.bytesIn += size
+    let result: number = InputResult.Foreign
+    if (this.logMask & KCP_LOG.INPUT) this.log(KCP_LOG.INPUT, `[RI] ${size} bytes`)
+    if (size >= KCP_OVERHEAD) {
+      this.rcv.begin(datagram)
+      try {
+        result = this.parse(size)
+      } finally {
+        this.rcv.end()
+      }
+    }
     if (result !== InputResult.Accepted) this.counters.inputErrors++
     return result
   }
 
-  /** The segments of one datagram, in order. */
-  private parse(data: Uint8Array, size: number): number {
-    const { snd, hardening } = this
-    if (this.logMask & KCP_LOG.INPUT) this.log(KCP_LOG.INPUT, `[RI] ${size} bytes`)
-    if (size < KCP_OVERHEAD) return InputResult.Foreign
+  /** The segments of the datagram that the receive window holds, in order. */
+  private parse(size: number): number {
+    const { snd, rcv, hardening } = this
+    const conv = this.conv | 0
     const una0 = this.sndUna
     const inFlight0 = snd.inFlight
     let acked = false
@@ -264,85 +273,71 @@ export class Engine implements CongestionState {
     snd.ackedBytes = 0
     snd.beginDatagram()
 
-    let result: number = InputResult.Accepted
     for (let at = 0; size - at >= KCP_OVERHEAD; ) {
-      if (readU32(data, at) !== this.conv) {
-        result = InputResult.Foreign
-        break
-      }
-      const cmd = data[at + 4]!
-      const frg = data[at + 5]!
-      const wnd = readU16(data, at + 6)
-      const ts = readU32(data, at + 8)
-      const sn = readU32(data, at + 12)
-      const una = readU32(data, at + 16)
-      const len = readU32(data, at + 20)
+      const { words } = rcv
+      const from = rcv.at + at
+      if (words.getInt32(from, true) !== conv) return this.refuse(InputResult.Foreign, timed, timedTs)
+      const word = words.getInt32(from + CMD_AT, true)
+      const ts = words.getUint32(from + TS_AT, true)
+      const sn = words.getUint32(from + SN_AT, true)
+      const una = words.getUint32(from + UNA_AT, true)
+      const len = words.getUint32(from + LEN_AT, true)
       at += KCP_OVERHEAD
-      if (len > size - at) {
-        result = InputResult.Truncated
-        break
-      }
+      if (len > size - at) return this.refuse(InputResult.Truncated, timed, timedTs)
+      const cmd = word & 0xff
       if (cmd < Command.Push || cmd > Command.WindowTell) {
-        result = InputResult.UnknownCommand
-        break
+        return this.refuse(InputResult.UnknownCommand, timed, timedTs)
       }
       if (hardening.strictUna && seqDiff(una, snd.fresh) > 0) {
         this.counters.forgedUna++
         at += len
         continue
       }
-      if (!hardening.freshWnd || seqDiff(una, this.sndUna) >= 0) this.rmtWnd = wnd
-      this.acknowledgeUpTo(una)
+      if (!hardening.freshWnd || seqDiff(una, this.sndUna) >= 0) this.rmtWnd = word >>> 16
+      if (una !== snd.base || una !== this.sndUna) this.acknowledgeUpTo(una)
 
-      switch (cmd) {
-        case Command.Ack: {
-          // An ACK that names a transmission of ours proves the peer's address.
-          const genuine = snd.sentAt(sn, ts)
-          if (genuine) this.proof.echoed(ts)
-          const answered = !genuine && this.proof.judge(sn, ts)
-          if (genuine || !hardening.strictAck) {
-            if (hardening.sampleOnce) {
-              timed = true
-              timedTs = ts
-            } else this.sampleRtt(ts)
-            this.acknowledge(sn)
-            // FASTACK_CONSERVE: the largest sn counts, and only if its ts is newer too.
-            if (!acked) {
-              acked = true
-              newestSn = sn
-              newestTs = ts
-            } else if (seqDiff(sn, newestSn) > 0 && seqDiff(ts, newestTs) > 0) {
-              newestSn = sn
-              newestTs = ts
-            }
-          } else if (answered) {
-            this.sampleRtt(ts)
-          } else {
-            this.counters.staleAcks++
+      if (cmd === Command.Push) {
+        if (this.logMask & KCP_LOG.IN_DATA) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn} ts=${ts}`)
+        this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len)
+      } else if (cmd === Command.Ack) {
+        // An ACK that names a transmission of ours proves the peer's address.
+        const genuine = snd.sentAt(sn, ts)
+        if (genuine) this.proof.echoed(ts)
+        const answered = !genuine && this.proof.judge(sn, ts)
+        if (genuine || !hardening.strictAck) {
+          if (hardening.sampleOnce) {
+            timed = true
+            timedTs = ts
+          } else this.sampleRtt(ts)
+          this.acknowledge(sn)
+          // FASTACK_CONSERVE: the largest sn counts, and only if its ts is newer too.
+          if (!acked) {
+            acked = true
+            newestSn = sn
+            newestTs = ts
+          } else if (seqDiff(sn, newestSn) > 0 && seqDiff(ts, newestTs) > 0) {
+            newestSn = sn
+            newestTs = ts
           }
-          if (this.logMask & KCP_LOG.IN_ACK) {
-            this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn} rtt=${seqDiff(this.now, ts)} rto=${this.rtt.rto}`)
-          }
-          break
+        } else if (answered) {
+          this.sampleRtt(ts)
+        } else {
+          this.counters.staleAcks++
         }
-        case Command.Push:
-          if (this.logMask & KCP_LOG.IN_DATA) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn} ts=${ts}`)
-          this.acceptPush(sn, ts, frg, data, at, len)
-          break
-        case Command.WindowAsk:
-          this.probe.tellPending = true
-          if (this.logMask & KCP_LOG.IN_PROBE) this.log(KCP_LOG.IN_PROBE, 'input probe')
-          break
-        default:
-          // WINS: its wnd and una were all it had to say.
-          if (this.logMask & KCP_LOG.IN_WINS) this.log(KCP_LOG.IN_WINS, `input wins: ${wnd}`)
+        if (this.logMask & KCP_LOG.IN_ACK) {
+          this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn} rtt=${seqDiff(this.now, ts)} rto=${this.rtt.rto}`)
+        }
+      } else if (cmd === Command.WindowAsk) {
+        this.probe.tellPending = true
+        if (this.logMask & KCP_LOG.IN_PROBE) this.log(KCP_LOG.IN_PROBE, 'input probe')
+      } else if (this.logMask & KCP_LOG.IN_WINS) {
+        // Its wnd and una were all it had to say.
+        this.log(KCP_LOG.IN_WINS, `input wins: ${word >>> 16}`)
       }
       at += len
     }
 
     if (timed) this.sampleRtt(timedTs)
-    // Segments before a faulty one stay applied; skips and the congestion window are left as they are.
-    if (result !== InputResult.Accepted) return result
     if (acked && seqDiff(newestSn, this.sndUna) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
       snd.countSkips(newestSn, newestTs)
     }
@@ -353,6 +348,12 @@ export class Engine implements CongestionState {
       } else grow(this)
     }
     return InputResult.Accepted
+  }
+
+  /** Segments before a faulty one stay applied; skips and the congestion window are left as they are. */
+  private refuse(result: number, timed: boolean, timedTs: number): number {
+    if (timed) this.sampleRtt(timedTs)
+    return result
   }
 
   /** Tells the clock, u32 ms; flushes when the interval is over. Call it every 10 to 100 ms, or as `check` says. */
@@ -400,12 +401,12 @@ export class Engine implements CongestionState {
     const own = this.ownWriter()
     const writer = own ?? DatagramWriter.borrow()
     this.writer = writer
-    this.snd.lent = true
+    this.snd.cells.lent = true
     try {
       this.run(writer)
     } finally {
       this.writer = null
-      this.snd.lent = false
+      this.snd.cells.lent = false
       writer.used = 0
       if (own === null) writer.giveBack()
       if (this.released) this.letGo()
@@ -523,7 +524,7 @@ export class Engine implements CongestionState {
     this.controller?.onRtt?.(this, rtt)
   }
 
-  private acceptPush(sn: number, ts: number, frg: number, data: Uint8Array, at: number, len: number): void {
+  private acceptPush(sn: number, ts: number, frg: number, at: number, len: number): void {
     const { rcv, counters, hardening } = this
     if (seqDiff(sn, seqAdd(rcv.rcvNxt, rcv.rcvWnd)) >= 0) {
       counters.outOfWindow++
@@ -546,7 +547,7 @@ export class Engine implements CongestionState {
     else this.acks.push(sn, ts)
     this.proof.heardTs = ts
     if (ahead < 0) return
-    if (rcv.store(sn, frg, data, at, len)) counters.segmentsIn++
+    if (rcv.store(sn, frg, at, len)) counters.segmentsIn++
     else counters.duplicates++
   }
 
@@ -554,10 +555,10 @@ export class Engine implements CongestionState {
 
   /** The writer in the send window's arena, if that has room for one. */
   private ownWriter(): DatagramWriter | null {
-    const { arena, roomAt } = this.snd
-    if (arena !== this.inArena) {
-      this.inArena = arena
-      this.arenaWriter = roomAt > 0 ? new DatagramWriter(arena, roomAt) : null
+    const { bytes, words, roomAt } = this.snd.cells
+    if (bytes !== this.inArena) {
+      this.inArena = bytes
+      this.arenaWriter = roomAt > 0 ? new DatagramWriter(bytes, words, roomAt) : null
     }
     return this.arenaWriter
   }
@@ -568,9 +569,10 @@ export class Engine implements CongestionState {
     const budget = controller?.budget === undefined ? -1 : controller.budget(this) | 0
     const priorCwnd = this.cwnd
     const wnd = this.hardening.clampWnd ? Math.min(rcv.unused, WND_MAX) : rcv.unused
-    this.flushAcks(writer, wnd)
+    writer.begin(this.conv, wnd, rcv.rcvNxt, Math.max(this.mtu, KCP_OVERHEAD))
+    this.flushAcks(writer)
     probe.follow(this.rmtWnd, this.now)
-    this.flushProbes(writer, wnd)
+    this.flushProbes(writer)
     this.admit()
     if (controller?.onAppLimited !== undefined && snd.queued === 0) {
       if (snd.inFlight < Math.min(this.cwnd, this.sndWnd, this.rmtWnd))
@@ -578,31 +580,34 @@ export class Engine implements CongestionState {
     }
     const resend = this.fastResend > 0 ? this.fastResend : NEVER
     const { timeouts } = this
-    const skipped = this.flushData(writer, wnd, resend, budget)
+    const skipped = this.flushData(writer, resend, budget)
     this.emit(writer)
     this.reactToLoss(skipped, this.timeouts !== timeouts, priorCwnd, resend)
   }
 
-  private flushAcks(writer: DatagramWriter, wnd: number): void {
-    const { acks } = this
-    for (let i = 0; i < acks.count; i++) {
-      // A WASK or WINS behind them repeats the last ACK's ts and sn, as upstream's; receivers ignore both fields.
-      this.lastTs = acks.pairs[i * 2 + 1]!
-      this.lastSn = acks.pairs[i * 2]!
-      this.write(writer, Command.Ack, wnd, this.lastTs, this.lastSn)
+  private flushAcks(writer: DatagramWriter): void {
+    const { acks, mtu } = this
+    const { count, pairs } = acks
+    if (count === 0) return
+    for (let i = 0; i < count; i++) {
+      if (writer.used + KCP_OVERHEAD > mtu) this.emit(writer)
+      writer.header(Command.Ack, 0, pairs[i * 2 + 1]!, pairs[i * 2]!, 0)
     }
-    this.counters.acksOut += acks.count
+    // A WASK or WINS behind them repeats the last ACK's ts and sn, as upstream's; receivers ignore both fields.
+    this.lastTs = pairs[count * 2 - 1]!
+    this.lastSn = pairs[count * 2 - 2]!
+    this.counters.acksOut += count
     acks.clear()
   }
 
-  private flushProbes(writer: DatagramWriter, wnd: number): void {
+  private flushProbes(writer: DatagramWriter): void {
     const { probe } = this
-    if (probe.askPending) this.write(writer, Command.WindowAsk, wnd, this.lastTs, this.lastSn)
-    if (probe.tellPending) this.write(writer, Command.WindowTell, wnd, this.lastTs, this.lastSn)
+    if (probe.askPending) this.write(writer, Command.WindowAsk, this.lastTs, this.lastSn)
+    if (probe.tellPending) this.write(writer, Command.WindowTell, this.lastTs, this.lastSn)
     probe.askPending = probe.tellPending = false
     this.lastTs = this.lastSn = 0
     if (this.proof.challengePending) {
-      this.write(writer, Command.Push, wnd, this.now, this.proof.challenge(this.sndUna, this.now))
+      this.write(writer, Command.Push, this.now, this.proof.challenge(this.sndUna, this.now))
     }
   }
 
@@ -619,7 +624,7 @@ export class Engine implements CongestionState {
    * Writes the segments that are due, in order of sn: resends, then new ones. Stops, leaving the rest untouched, when
    * the pacing `budget` (payload bytes, negative: none) or the allowance is used up. Returns the fast resends.
    */
-  private flushData(writer: DatagramWriter, wnd: number, resend: number, budget: number): number {
+  private flushData(writer: DatagramWriter, resend: number, budget: number): number {
     const { snd, now } = this
     const dueCount = snd.collectDue(now, resend, this.fastLimit)
     // Only the first transmission of a nodelay-0 session gets this eighth on top.
@@ -638,28 +643,30 @@ export class Engine implements CongestionState {
         rto = this.backOff(rto)
         this.timeouts++
         this.counters.timeoutResends++
-        snd.sent(sn, now, rto, seqAdd(now, rto), false)
+        snd.resent(sn, now, rto, seqAdd(now, rto), false)
       } else {
         skipped++
         this.counters.fastResends++
-        snd.sent(sn, now, rto, seqAdd(now, rto), true)
+        snd.resent(sn, now, rto, seqAdd(now, rto), true)
       }
-      this.writePush(writer, sn, len, wnd)
+      this.writePush(writer, sn, len, now)
     }
+    const { rto } = this.rtt
+    const resendAt = seqAdd(now, rto + extra)
     for (let sn = snd.fresh; sn !== snd.sndNxt; sn = seqAdd(sn, 1)) {
       if (!snd.has(sn)) continue
       const len = snd.lenOf(sn)
       if (!this.fits(writer.used, len, budget)) return skipped
       if (budget >= 0) budget -= len
-      const { rto } = this.rtt
-      snd.sent(sn, now, rto, seqAdd(now, rto + extra), false)
-      this.writePush(writer, sn, len, wnd)
+      snd.launch(sn, now, rto, resendAt)
+      this.writePush(writer, sn, len, now)
     }
     return skipped
   }
 
   private fits(written: number, len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false
+    if (this.allowance === Number.POSITIVE_INFINITY) return true
     const bytes = written + KCP_OVERHEAD + len
     // What does not fit behind what is written takes a second datagram.
     const datagrams = written > 0 && bytes > this.mtu ? 2 : 1
@@ -673,34 +680,38 @@ export class Engine implements CongestionState {
     return this.hardening.capRto ? Math.min(rto, RTO_MAX) : rto >>> 0
   }
 
-  private writePush(writer: DatagramWriter, sn: number, len: number, wnd: number): void {
+  private writePush(writer: DatagramWriter, sn: number, len: number, now: number): void {
     const { snd } = this
     const xmit = snd.xmitOf(sn)
-    this.controller?.onSent?.(this, sn, this.now, len, snd.inFlight, xmit)
-    this.room(writer, KCP_OVERHEAD + len)
-    const at = writer.header(this.conv, Command.Push, snd.frgOf(sn), wnd, this.now, sn, this.rcv.rcvNxt, len)
-    snd.copyOut(sn, writer.buffer, at)
+    this.controller?.onSent?.(this, sn, now, len, snd.inFlight, xmit)
     this.counters.segmentsOut++
-    this.proof.sent(this.now)
+    this.proof.sent(now)
     if (xmit >= this.deadLink) this.dead = true
+    const frg = snd.frgOf(sn)
+    if (len + 2 * KCP_OVERHEAD > this.mtu) {
+      // Not even an empty segment fits beside it: it goes out from where it lies. (Also one that was cut before the mtu
+      // was lowered, which upstream's buffer would not hold.)
+      this.emit(writer)
+      writer.headerIn(snd.cells.words, snd.frameAt(sn), Command.Push, frg, now, sn, len)
+      this.hand(snd.frameOf(sn))
+      return
+    }
+    if (writer.used + KCP_OVERHEAD + len > this.mtu) this.emit(writer)
+    const at = writer.header(Command.Push, frg, now, sn, len)
+    snd.copyOut(sn, writer.buffer, at)
   }
 
   /** Writes a segment without payload. */
-  private write(writer: DatagramWriter, cmd: number, wnd: number, ts: number, sn: number): void {
-    this.room(writer, KCP_OVERHEAD)
-    writer.header(this.conv, cmd, 0, wnd, ts, sn, this.rcv.rcvNxt, 0)
-  }
-
-  /** Sends what is written unless `bytes` more fit, and makes sure that they fit then. */
-  private room(writer: DatagramWriter, bytes: number): void {
-    if (writer.used + bytes > this.mtu) this.emit(writer)
-    // A segment cut before the mtu was lowered goes alone, longer than the mtu (upstream overruns its buffer).
-    writer.reserve(bytes, this.mtu)
+  private write(writer: DatagramWriter, cmd: number, ts: number, sn: number): void {
+    if (writer.used + KCP_OVERHEAD > this.mtu) this.emit(writer)
+    writer.header(cmd, 0, ts, sn, 0)
   }
 
   private emit(writer: DatagramWriter): void {
-    if (writer.used === 0) return
-    const datagram = writer.take()
+    if (writer.used > 0) this.hand(writer.take())
+  }
+
+  private hand(datagram: Uint8Array): void {
     const size = datagram.length
     // Released by an earlier call of `output`: nothing more goes out.
     if (this.released) return

@@ -176,7 +176,7 @@ export class Kcp extends Engine {
     const most = this.maxFragments * this.mss
     for (let at = 0; at < data.length; ) {
       const taken = this.sendRaw(data, at, Math.min(most, data.length - at))
-      assert(taken > 0, `a stream piece was refused: ${taken}`)
+      assert(taken > 0, 'a stream piece was refused')
       at += taken
     }
     return data.length

@@ -7,11 +7,12 @@
  *     ────┼─────────────────────┼──▓▓───▓─────▓▓▓───────────┼──── sn
  *         └── queued ───────────┘  └── early (count) ──┘
  *
- * A slot owns the buffer that its payloads are copied into and keeps it for the next segment that falls on it, so a
- * steady flow allocates nothing. Knows nothing of headers, ACKs or clocks.
+ * Payloads lie in cells of one arena, so a steady flow allocates nothing. Knows nothing of headers, ACKs or clocks.
  * @module
  */
-import { allocate, free, NO_BYTES } from './memory.ts'
+import { CellArena } from './cell-arena.ts'
+import { allocate, copyBytes, free, NO_BYTES, NO_WORDS } from './memory.ts'
+import { KCP_OVERHEAD } from './segment.ts'
 import { seqAdd, seqDiff } from './seq.ts'
 
 /** Words of a slot. */
@@ -19,8 +20,13 @@ const STRIDE = 4
 const LEN = 0
 /** frg + 1; 0 marks an empty slot. */
 const MARK = 1
-/** Where the payload starts in the slot's buffer. */
+/** Where the payload starts in its cell. */
 const START = 2
+const CELL = 3
+/** CELL of a segment that is too long for a cell. */
+const APART = -1
+/** The datagram's cell holds a payload already. */
+const TAKEN = -2
 
 const NO_SLOTS = new Int32Array(0)
 /** Slots of a window's first ring. */
@@ -31,10 +37,13 @@ export interface MemoryBudget {
   readonly limit: number
 }
 
-/** A slot's buffer is rounded up to this many bytes, so that sizes that vary a little reuse it. */
-const ROUND = 64
-/** Up to here a loop copies; a longer run wants `set`, which takes a view where it is part of something. */
+/** Up to here a loop copies; a longer run wants `set`, which takes a view. */
 const SHORT = 128
+/**
+ * Cells grow to what a frame of Ethernet carries, or to our own mtu if that is more. What is longer lies apart: a peer
+ * must not blow up every cell with one segment.
+ */
+const CELL_MAX = 1536
 
 export class ReceiveWindow {
   /** Next sn expected in order. */
@@ -60,11 +69,19 @@ export class ReceiveWindow {
   /** Fragments that the message at the in-order queue's end still lacks. */
   private expected = 0
 
+  /** The datagram that is taken in: where it starts in what `words` shows. */
+  at = 0
+  words: DataView = NO_WORDS
+  private data: Uint8Array = NO_BYTES
+  /** Its cell; APART when it has none, TAKEN when a payload stays there. */
+  private cell: number = APART
+  private begun = 0
+
   private meta: Int32Array = NO_SLOTS
-  private blocks: Uint8Array[] = []
-  /** The payload of the slot's latest segment, as a view: segments of a steady flow share it. */
-  private views: Uint8Array[] = []
   private mask = -1
+  private readonly cells: CellArena = new CellArena()
+  /** Payloads that are too long for a cell, by sn. */
+  private apart: Map<number, Uint8Array> | undefined
 
   /**
    * Free slots to advertise: no more than the byte limits have room for, or the peer would send what is then dropped.
@@ -85,34 +102,58 @@ export class ReceiveWindow {
   }
 
   /**
-   * Stores the segment `sn`, copying `len` bytes of `from`. false: it lies outside the window, or is here already.
-   * What has become in-order moves to the readable queue, as far as that has room.
+   * Takes a datagram in, to be read at `at` in `words`: into a cell, where a payload of it can stay. Every `begin` needs
+   * its `end`.
    */
-  store(sn: number, frg: number, from: Uint8Array, start: number, len: number): boolean {
+  begin(datagram: Uint8Array): void {
+    const { cells } = this
+    const size = datagram.length
+    if (size > cells.size) {
+      cells.largest = this.segmentSize + KCP_OVERHEAD
+      if (size > CELL_MAX && size > cells.largest) {
+        this.cell = APART
+        this.at = 0
+        this.data = datagram
+        this.words = new DataView(datagram.buffer, datagram.byteOffset, size)
+        return
+      }
+    }
+    this.cell = this.begun = cells.take(size)
+    this.at = cells.at(this.begun)
+    this.data = cells.bytes
+    this.words = cells.words
+    copyBytes(this.data, datagram, this.at)
+  }
+
+  /** The datagram was read. */
+  end(): void {
+    if (this.cell >= 0) this.cells.give(this.cell)
+    this.data = NO_BYTES
+    this.words = NO_WORDS
+  }
+
+  /**
+   * Stores the segment `sn`, whose `len` bytes start at `start` in the datagram. false: it lies outside the window, or
+   * is here already. What has become in-order moves to the readable queue, as far as that has room.
+   */
+  store(sn: number, frg: number, start: number, len: number): boolean {
     const ahead = seqDiff(sn, this.rcvNxt)
     if (ahead < 0 || seqDiff(sn, seqAdd(this.rcvNxt, this.rcvWnd)) >= 0) return false
     if (this.queued + ahead > this.mask) this.grow(this.queued + ahead + 1)
-    const slot = sn & this.mask
-    if (this.meta[slot * STRIDE + MARK] !== 0) {
+    const word = (sn & this.mask) * STRIDE
+    if (this.meta[word + MARK] !== 0) {
       // A repeat. The window may have grown since the last look, so what waits behind the queue may fit now.
       this.advance()
       return false
     }
-    // A datagram that is little more than this segment is copied whole: part of it would need a view.
-    const whole = len > SHORT && from.length <= len * 2
-    const needed = whole ? from.length : len
-    let block = this.blocks[slot]!
-    if (block.length < needed) {
-      free(block)
-      block = this.blocks[slot] = allocate((needed + ROUND - 1) & -ROUND)
-      this.views[slot] = NO_BYTES
-    }
-    if (whole) block.set(from)
-    else if (len <= SHORT) for (let i = 0; i < len; i++) block[i] = from[start + i]!
-    else block.set(from.subarray(start, start + len))
-    this.meta[slot * STRIDE + START] = whole ? start : 0
-    this.meta[slot * STRIDE + LEN] = len
-    this.meta[slot * STRIDE + MARK] = frg + 1
+    if (this.cell >= 0) {
+      // The first payload of a datagram stays where it is.
+      this.meta[word + CELL] = this.cell
+      this.meta[word + START] = start
+      this.cell = TAKEN
+    } else this.copyIn(sn, word, start, len)
+    this.meta[word + LEN] = len
+    this.meta[word + MARK] = frg + 1
     this.early++
     this.bytes += len
     this.budget.used += len
@@ -182,21 +223,14 @@ export class ReceiveWindow {
     let sn = seqAdd(this.rcvNxt, -this.queued)
     let size = 0
     for (let left = this.queued; left > 0; left--) {
-      const slot = sn & this.mask
-      const word = slot * STRIDE
+      const word = (sn & this.mask) * STRIDE
       const len = this.meta[word + LEN]!
       const last = this.meta[word + MARK] === 1
-      if (into !== null && len > 0) {
-        if (len > SHORT) into.set(this.viewOf(slot), at + size)
-        else {
-          const block = this.blocks[slot]!
-          const start = this.meta[word + START]!
-          for (let i = 0; i < len; i++) into[at + size + i] = block[start + i]!
-        }
-      }
+      if (into !== null && len > 0) this.copyOut(sn, word, len, into, at + size)
       size += len
       seen?.(sn)
       if (!peek) {
+        this.release(sn, word)
         this.meta[word + MARK] = 0
         this.queued--
         this.bytes -= len
@@ -220,7 +254,11 @@ export class ReceiveWindow {
 
   /** Payload of a segment that is here; a view that lives until it is read. */
   dataOf(sn: number): Uint8Array {
-    return this.viewOf(sn & this.mask)
+    const word = (sn & this.mask) * STRIDE
+    const cell = this.meta[word + CELL]!
+    const len = this.meta[word + LEN]!
+    if (cell === APART) return this.apart!.get(sn)!.subarray(0, len)
+    return this.cells.view(cell, this.meta[word + START]!, len)
   }
 
   /** Slots of the ring; a segment may be held up to this far behind the queue's head. */
@@ -235,27 +273,65 @@ export class ReceiveWindow {
 
   /** Forgets everything. */
   drop(): void {
-    for (const block of this.blocks) free(block)
+    this.cells.drop()
+    if (this.apart !== undefined) for (const block of this.apart.values()) free(block)
+    this.apart = undefined
     this.budget.used -= this.bytes
     this.meta = NO_SLOTS
-    this.blocks = []
-    this.views = []
     this.mask = -1
     this.queued = 0
     this.early = 0
     this.bytes = 0
   }
 
-  /** The payload in a slot. */
-  private viewOf(slot: number): Uint8Array {
-    const len = this.meta[slot * STRIDE + LEN]!
-    const start = this.meta[slot * STRIDE + START]!
-    const block = this.blocks[slot]!
-    const view = this.views[slot]!
-    if (view.length === len && view.byteOffset === block.byteOffset + start) return view
-    const made = block.subarray(start, start + len)
-    this.views[slot] = made
-    return made
+  private copyOut(sn: number, word: number, len: number, into: Uint8Array, at: number): void {
+    const { cells } = this
+    const cell = this.meta[word + CELL]!
+    const start = this.meta[word + START]!
+    if (cell === APART) into.set(this.apart!.get(sn)!.subarray(0, len), at)
+    else if (len > SHORT) copyBytes(into, cells.view(cell, start, len), at)
+    else {
+      const { bytes } = cells
+      const from = cells.at(cell) + start
+      for (let i = 0; i < len; i++) into[at + i] = bytes[from + i]!
+    }
+  }
+
+  /** Gives back what holds the payload of `sn`. */
+  private release(sn: number, word: number): void {
+    const cell = this.meta[word + CELL]!
+    if (cell !== APART) {
+      this.cells.give(cell)
+      return
+    }
+    free(this.apart!.get(sn)!)
+    this.apart!.delete(sn)
+  }
+
+  /** Finds the payload of a segment a place of its own. */
+  private copyIn(sn: number, word: number, start: number, len: number): void {
+    const { meta, cells } = this
+    if (len > CELL_MAX && len > this.segmentSize) {
+      const block = allocate(len)
+      block.set(this.data.subarray(this.at + start, this.at + start + len))
+      this.apart ??= new Map()
+      this.apart.set(sn, block)
+      meta[word + CELL] = APART
+      return
+    }
+    const cell = cells.take(len)
+    const to = cells.at(cell)
+    if (this.cell === TAKEN) {
+      // The arena may have grown.
+      this.data = cells.bytes
+      this.words = cells.words
+      this.at = cells.at(this.begun)
+      this.data.copyWithin(to, this.at + start, this.at + start + len)
+    } else {
+      cells.bytes.set(this.data.subarray(start, start + len), to)
+    }
+    meta[word + CELL] = cell
+    meta[word + START] = 0
   }
 
   /** Whether a segment with `frg` may follow what is queued; marks the window as broken otherwise. */
@@ -270,23 +346,18 @@ export class ReceiveWindow {
     let capacity = Math.max(FIRST_CAPACITY, this.mask + 1)
     while (capacity < needed) capacity *= 2
     const meta = new Int32Array(capacity * STRIDE)
-    const blocks = new Array<Uint8Array>(capacity).fill(NO_BYTES)
-    const views = new Array<Uint8Array>(capacity).fill(NO_BYTES)
     // Old slots cover one run of sn from the head on, so every one of them has its place in the new ring.
     const head = this.head
     for (let i = 0; i <= this.mask; i++) {
       const sn = seqAdd(head, i)
-      const from = sn & this.mask
-      const to = sn & (capacity - 1)
-      meta[to * STRIDE + LEN] = this.meta[from * STRIDE + LEN]!
-      meta[to * STRIDE + MARK] = this.meta[from * STRIDE + MARK]!
-      meta[to * STRIDE + START] = this.meta[from * STRIDE + START]!
-      blocks[to] = this.blocks[from]!
-      views[to] = this.views[from]!
+      const from = (sn & this.mask) * STRIDE
+      const to = (sn & (capacity - 1)) * STRIDE
+      meta[to + LEN] = this.meta[from + LEN]!
+      meta[to + MARK] = this.meta[from + MARK]!
+      meta[to + START] = this.meta[from + START]!
+      meta[to + CELL] = this.meta[from + CELL]!
     }
     this.meta = meta
-    this.blocks = blocks
-    this.views = views
     this.mask = capacity - 1
   }
 }

@@ -7,8 +7,7 @@
  *         │  acknowledged already   │ not sent  │  officially yet
  *     ────┼──▓▓▓──▓─▓▓▓▓▓▓▓▓▓▓▓▓▓▓──┼───▓▓▓▓────┼──▓▓▓▓▓▓▓▓▓──── sn
  *
- * Payloads lie in one byte ring in the same order: space is taken at the tail by `append`, and freed at the head when
- * `base` moves. Nothing here walks the window:
+ * Payloads lie in cells of one arena, each with room for its segment's header in front. Nothing here walks the window:
  *
  * - **Deadlines** are in an indexed heap.
  * - **Skips** (upstream's `fastack`: datagrams that acknowledged a later segment sent no earlier) are counted per event
@@ -19,16 +18,18 @@
  * - A clock that steps back breaks the order by ts. Until the flight has drained, every segment then carries its own
  *   count and every event visits them all, as the reference does.
  *
- * Knows payload bytes, numbers and times; nothing of headers, windows or RTT.
+ * Knows payload bytes, numbers and times, and how long a header is; nothing of windows or RTT.
  * @module
  */
+import { CellArena } from './cell-arena.ts'
 import { DeadlineHeap } from './deadline-heap.ts'
-import { allocate, free, NO_BYTES } from './memory.ts'
+import { copyBytes } from './memory.ts'
+import { KCP_OVERHEAD } from './segment.ts'
 import { seqAdd, seqDiff } from './seq.ts'
 
 /** Words of a slot: 64 bytes, one cache line. */
 const STRIDE = 16
-const OFFSET = 0
+const CELL = 0
 const LEN = 1
 const FRG = 2
 const STATE = 3
@@ -60,9 +61,13 @@ const LISTED = 3
 
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 8
-const FIRST_ARENA = 2048
-/** From this size on an arena has room for datagrams behind it: a window in flow, not a session that says something now and then. */
-const ROOMY_ARENA = 16_384
+/**
+ * Segments of a message that are copied at once to the arena's room, and from there to their cells: to copy a part of
+ * the caller's bytes takes a view, which is an allocation.
+ */
+const STAGE = 16
+/** Up to here a loop copies a part, which `set` could only with a view. */
+const SHORT = 128
 
 /** Called for every segment that is acknowledged; `ts` is its latest transmission. */
 export type OnAcked = (sn: number, ts: number, size: number, xmit: number) => void
@@ -87,18 +92,9 @@ export class SendWindow {
   private mask = -1
   private readonly deadlines: DeadlineHeap = new DeadlineHeap()
 
-  /** The byte ring, and behind it, once it is large, room to build datagrams in. */
-  arena: Uint8Array = NO_BYTES
-  /** Where that room starts: copyWithin moves payloads to it without a view. 0: there is none. */
-  roomAt = 0
-  /** Bytes of the arena that are the ring. */
-  private arenaSize = 0
-  /** A flush is writing into the arena: one that grows must not hand the old one back yet. */
-  lent = false
-  /** How much room that is: the engine's mtu. */
-  roomSize = 1400
-  private head = 0
-  private tail = 0
+  /** The payloads, a cell each; in the arena's room datagrams are built, and long messages are cut. */
+  readonly cells: CellArena = new CellArena()
+  private fullSize = 0
 
   /** First sn that may be in state FIRST; marks before it are dropped. */
   private firstFrom = 0
@@ -152,19 +148,28 @@ export class SendWindow {
     const count = len <= mss ? 1 : Math.ceil(len / mss)
     const held = seqDiff(this.next, this.base) + this.queued
     if (held + count - 1 > this.mask) this.growSlots(held + count)
-    let offset = this.reserve(len)
-    this.copyIn(offset, from, start, len)
-    this.bytes += len
-    for (let left = count - 1; left >= 0; left--) {
-      const size = Math.min(mss, len)
-      const word = (seqAdd(this.next, this.queued) & this.mask) * STRIDE
-      this.meta[word + OFFSET] = offset
+    const first = seqAdd(this.next, this.queued)
+    for (let i = 0; i < count; i++) {
+      const word = (seqAdd(first, i) & this.mask) * STRIDE
+      const size = Math.min(mss, len - i * mss)
+      this.meta[word + CELL] = this.cells.take(KCP_OVERHEAD + size)
       this.meta[word + LEN] = size
-      this.meta[word + FRG] = stream ? 0 : left
-      this.queued++
-      offset += size
-      len -= size
+      this.meta[word + FRG] = stream ? 0 : count - 1 - i
     }
+    if (count === 1) this.copyIn(this.payloadAt(first), from, start, len)
+    else this.cutIn(first, from, start, len, mss)
+    this.queued += count
+    this.bytes += len
+  }
+
+  /** Bytes of a full segment with its header: the engine's mtu. */
+  get frameSize(): number {
+    return this.fullSize
+  }
+  set frameSize(mtu: number) {
+    this.fullSize = mtu
+    this.cells.largest = mtu
+    this.cells.room = mtu * STAGE
   }
 
   /** Payload bytes of the last queued segment, or -1 when nothing is queued. */
@@ -175,17 +180,11 @@ export class SendWindow {
 
   /** Adds bytes to the last queued segment, which becomes a segment of a stream (frg 0). */
   extend(from: Uint8Array | null, start: number, len: number): void {
-    const word = (seqAdd(this.next, this.queued - 1) & this.mask) * STRIDE
+    const sn = seqAdd(this.next, this.queued - 1)
+    const word = (sn & this.mask) * STRIDE
     const old = this.meta[word + LEN]!
-    if (this.meta[word + OFFSET]! + old !== this.tail || !this.fitsAtTail(len)) {
-      // No room right behind it: move it to where it fits whole. reserve() may move the arena, so read after it.
-      const moved = this.reserve(old + len)
-      this.arena.copyWithin(moved, this.meta[word + OFFSET]!, this.meta[word + OFFSET]! + old)
-      this.meta[word + OFFSET] = moved
-      this.tail = moved + old
-    }
-    this.copyIn(this.tail, from, start, len)
-    this.tail += len
+    this.cells.widen(KCP_OVERHEAD + old + len)
+    this.copyIn(this.payloadAt(sn) + old, from, start, len)
     this.meta[word + LEN] = old + len
     this.meta[word + FRG] = 0
     this.bytes += len
@@ -327,32 +326,39 @@ export class SendWindow {
     this.stir(this.lastTs)
   }
 
-  /** Notes a transmission of `sn` at `now`, due again at `resendAt` with `rto`. Keeps its skips unless `fast`. */
-  sent(sn: number, now: number, rto: number, resendAt: number, fast: boolean): void {
-    if (this.calm) this.calm = false
-    else if (this.ordered && seqDiff(now, this.lastTs) < 0) this.listAll()
-    this.lastTs = now
+  /** Notes the first transmission of `sn`, which is `fresh`, at `now`; due again at `resendAt` with `rto`. */
+  launch(sn: number, now: number, rto: number, resendAt: number): void {
+    if (this.calm || now !== this.lastTs) this.follow(now)
     const slot = sn & this.mask
     const word = slot * STRIDE
     const { meta } = this
-    const state = meta[word + STATE]!
-    if (state === UNSENT) {
-      meta[word + FIRST_TS] = now
-      this.fresh = seqAdd(sn, 1)
-      if (this.ordered) meta[word + STATE] = FIRST
-      else this.link(slot)
+    meta[word + FIRST_TS] = now
+    meta[word + TS] = now
+    meta[word + XMIT] = 1
+    meta[word + RTO] = rto
+    meta[word + RESEND_AT] = resendAt
+    this.fresh = seqAdd(sn, 1)
+    if (this.ordered) meta[word + STATE] = FIRST
+    else this.link(slot)
+    this.deadlines.set(slot, resendAt)
+  }
+
+  /** Notes another transmission of `sn` at `now`, due again at `resendAt` with `rto`. Keeps its skips unless `fast`. */
+  resent(sn: number, now: number, rto: number, resendAt: number, fast: boolean): void {
+    if (this.calm || now !== this.lastTs) this.follow(now)
+    const slot = sn & this.mask
+    const word = slot * STRIDE
+    const { meta } = this
+    if (meta[word + STATE] === FIRST) {
+      this.passFirst()
+      meta[word + SKIPS] = this.skipsOf(sn)
     } else {
-      if (state === FIRST) {
-        this.passFirst()
-        meta[word + SKIPS] = this.skipsOf(sn)
-      } else {
-        this.unlink(slot)
-      }
-      this.link(slot)
-      if (fast) meta[word + SKIPS] = 0
-      // A segment that timed out keeps its skips, so it may be past the threshold already.
-      else if (meta[word + SKIPS] !== 0) this.stir(now)
+      this.unlink(slot)
     }
+    this.link(slot)
+    if (fast) meta[word + SKIPS] = 0
+    // A segment that timed out keeps its skips, so it may be past the threshold already.
+    else if (meta[word + SKIPS] !== 0) this.stir(now)
     meta[word + TS] = now
     meta[word + XMIT]!++
     meta[word + RTO] = rto
@@ -407,16 +413,26 @@ export class SendWindow {
     return count
   }
 
+  /** Where in `cells.bytes` the header of a segment goes; its payload lies right behind. */
+  frameAt(sn: number): number {
+    return this.cells.at(this.meta[(sn & this.mask) * STRIDE + CELL]!)
+  }
+
+  /** A segment's header, which the caller writes, and its payload. */
+  frameOf(sn: number): Uint8Array {
+    const word = (sn & this.mask) * STRIDE
+    return this.cells.view(this.meta[word + CELL]!, 0, KCP_OVERHEAD + this.meta[word + LEN]!)
+  }
+
   /** Copies a segment's payload to `into` at `at`. */
   copyOut(sn: number, into: Uint8Array, at: number): void {
-    const word = (sn & this.mask) * STRIDE
-    const offset = this.meta[word + OFFSET]!
-    const len = this.meta[word + LEN]!
-    const { arena } = this
+    const from = this.payloadAt(sn)
+    const len = this.lenOf(sn)
+    const { bytes } = this.cells
     // Within the arena nothing but a move is needed; elsewhere `set` needs a view, which a short loop does not.
-    if (into === arena) into.copyWithin(at, offset, offset + len)
-    else if (len <= 128) for (let i = 0; i < len; i++) into[at + i] = arena[offset + i]!
-    else into.set(arena.subarray(offset, offset + len), at)
+    if (into === bytes) into.copyWithin(at, from, from + len)
+    else if (len <= SHORT) for (let i = 0; i < len; i++) into[at + i] = bytes[from + i]!
+    else into.set(bytes.subarray(from, from + len), at)
   }
 
   /** Gives all memory back when nothing is held. */
@@ -426,14 +442,10 @@ export class SendWindow {
 
   /** Forgets everything. */
   drop(): void {
-    free(this.arena)
-    this.arena = NO_BYTES
-    this.arenaSize = 0
-    this.roomAt = 0
+    this.cells.drop()
     this.meta = NO_SLOTS
     this.due = NO_SLOTS
     this.mask = -1
-    this.head = this.tail = 0
     this.deadlines.clear()
     this.inFlight = this.queued = this.bytes = this.marks = 0
     this.listHead = this.listTail = 0
@@ -461,23 +473,26 @@ export class SendWindow {
     if (meta[word + STATE] === LISTED) this.unlink(slot)
     meta[word + STATE] = GONE
     meta[word + ACKED_IN] = this.epoch
+    this.cells.give(meta[word + CELL]!)
     this.deadlines.delete(slot)
     this.inFlight--
     this.bytes -= len
   }
 
-  /** Moves `base` over what is gone and frees what lies before it. */
+  /** Moves `base` over what is gone. */
   private settle(): void {
     if (this.inFlight === 0) this.base = this.next
     else while (this.meta[(this.base & this.mask) * STRIDE + STATE] === GONE) this.base = seqAdd(this.base, 1)
     if (seqDiff(this.fresh, this.base) < 0) this.fresh = this.base
     if (seqDiff(this.firstFrom, this.base) < 0) this.dropMarks(this.base)
-    if (this.inFlight > 0 || this.queued > 0) {
-      this.head = this.meta[(this.base & this.mask) * STRIDE + OFFSET]!
-    } else {
-      this.head = this.tail = 0
-    }
     if (this.inFlight === 0) this.ordered = this.calm = true
+  }
+
+  /** Something is sent at `now`. */
+  private follow(now: number): void {
+    if (this.calm) this.calm = false
+    else if (this.ordered && seqDiff(now, this.lastTs) < 0) this.listAll()
+    this.lastTs = now
   }
 
   /** Forgets the marks before `sn`, which becomes firstFrom. */
@@ -612,59 +627,37 @@ export class SendWindow {
     this.mask = capacity - 1
   }
 
-  // ---- the byte ring ---------------------------------------------------------------------------------------
+  // ---- payloads --------------------------------------------------------------------------------------------
 
-  private fitsAtTail(len: number): boolean {
-    if (this.tail >= this.head) return this.arenaSize - this.tail >= len
-    return this.head - this.tail > len
+  private payloadAt(sn: number): number {
+    return this.frameAt(sn) + KCP_OVERHEAD
   }
 
-  /** Takes `len` bytes in one piece behind the tail and returns where they start. */
-  private reserve(len: number): number {
-    if (!this.fitsAtTail(len)) {
-      // Strictly less than head: tail === head must keep meaning "empty".
-      if (this.tail >= this.head && this.head > len) this.tail = 0
-      else this.growArena(len)
+  /** Copies the bytes of a message to the cells of the segments from `first` on. */
+  private cutIn(first: number, from: Uint8Array | null, start: number, len: number, mss: number): void {
+    const { bytes, roomAt, lent } = this.cells
+    const staged = roomAt === 0 || lent ? 0 : Math.floor((bytes.length - roomAt) / mss)
+    for (let sn = first, at = 0; at < len; ) {
+      if (staged <= 1) {
+        this.copyIn(this.payloadAt(sn), from, start + at, Math.min(mss, len - at))
+        sn = seqAdd(sn, 1)
+        at += mss
+        continue
+      }
+      const end = Math.min(len, at + staged * mss)
+      this.copyIn(roomAt, from, start + at, end - at)
+      for (let source = roomAt; at < end; at += mss, source += mss) {
+        bytes.copyWithin(this.payloadAt(sn), source, source + Math.min(mss, end - at))
+        sn = seqAdd(sn, 1)
+      }
     }
-    const offset = this.tail
-    this.tail += len
-    return offset
-  }
-
-  private growArena(len: number): void {
-    // What lies between head and tail counts, acknowledged or not: a lost segment holds back all behind it, and an
-    // arena that were only tidied up would have to be tidied again and again. Half as much on top for the gaps of a turn.
-    const spread = this.tail >= this.head ? this.tail - this.head : this.arenaSize - this.head + this.tail
-    const wanted = spread + (spread >>> 1) + len
-    let size = Math.max(FIRST_ARENA, this.arenaSize)
-    while (size < wanted) size *= 2
-    const room = size >= ROOMY_ARENA ? this.roomSize : 0
-    const arena = allocate(size + room)
-    const held = seqDiff(this.next, this.base) + this.queued
-    let at = 0
-    for (let i = 0; i < held; i++) {
-      const sn = seqAdd(this.base, i)
-      const word = (sn & this.mask) * STRIDE
-      const queued = i >= held - this.queued
-      if (!queued && this.meta[word + STATE] === GONE) continue
-      const offset = this.meta[word + OFFSET]!
-      const size = this.meta[word + LEN]!
-      arena.set(this.arena.subarray(offset, offset + size), at)
-      this.meta[word + OFFSET] = at
-      at += size
-    }
-    if (!this.lent) free(this.arena)
-    this.arena = arena
-    this.arenaSize = size
-    this.roomAt = room > 0 ? size : 0
-    this.head = 0
-    this.tail = at
   }
 
   private copyIn(at: number, from: Uint8Array | null, start: number, len: number): void {
-    const { arena } = this
-    if (from === null) arena.fill(0, at, at + len)
-    else if (len <= 128) for (let i = 0; i < len; i++) arena[at + i] = from[start + i]!
-    else arena.set(start === 0 && len === from.length ? from : from.subarray(start, start + len), at)
+    const { bytes } = this.cells
+    if (from === null) bytes.fill(0, at, at + len)
+    else if (len === from.length) copyBytes(bytes, from, at)
+    else if (len <= SHORT) for (let i = 0; i < len; i++) bytes[at + i] = from[start + i]!
+    else bytes.set(from.subarray(start, start + len), at)
   }
 }

@@ -1,15 +1,14 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import { DatagramWriter } from '../../src/core/datagram-writer.ts'
-import { Command, KCP_OVERHEAD } from '../../src/core/segment.ts'
+import { Command } from '../../src/core/segment.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
 
 test('segments written one after another make one datagram', () => {
   const writer = new DatagramWriter()
-  writer.reserve(KCP_OVERHEAD, 100)
-  writer.header(7, Command.Ack, 0, 128, 40, 3, 4, 0)
-  writer.reserve(KCP_OVERHEAD + 2, 100)
-  const at = writer.header(7, Command.Push, 0, 128, 50, 9, 4, 2)
+  writer.begin(7, 128, 4, 100)
+  writer.header(Command.Ack, 0, 40, 3, 0)
+  const at = writer.header(Command.Push, 0, 50, 9, 2)
   writer.buffer.set([0x68, 0x69], at)
   equal(
     formatDatagram(writer.take(), { conv: 7 }),
@@ -18,22 +17,31 @@ test('segments written one after another make one datagram', () => {
   equal(writer.used, 0, 'and the next one begins')
 })
 
-test('growing keeps what is written, also past the mtu', () => {
+test('a buffer that is too small for the mtu is replaced', () => {
   const writer = new DatagramWriter()
-  writer.reserve(KCP_OVERHEAD, 50)
-  writer.header(1, Command.WindowAsk, 0, 128, 0, 0, 0, 0)
-  writer.reserve(KCP_OVERHEAD + 500, 50)
-  writer.header(1, Command.Push, 0, 128, 0, 0, 0, 500)
-  const datagram = writer.take()
-  equal(datagram.length, 2 * KCP_OVERHEAD + 500)
-  equal(formatDatagram(datagram, { conv: 1 }).split(' ')[0], 'wask')
+  writer.begin(1, 128, 0, 50)
+  writer.begin(1, 128, 0, 500)
+  writer.header(Command.Push, 0, 0, 0, 476)
+  equal(writer.take().length, 500)
+})
+
+test('given bytes are written to from where it was said, as long as they suffice', () => {
+  const bytes = new Uint8Array(100)
+  const writer = new DatagramWriter(bytes, new DataView(bytes.buffer), 40)
+  writer.begin(0x04030201, 128, 0, 60)
+  writer.header(Command.WindowAsk, 0, 0, 0, 0)
+  deepEqual([...bytes.subarray(39, 45)], [0, 1, 2, 3, 4, Command.WindowAsk])
+  equal(writer.take().buffer, bytes.buffer)
+  writer.begin(1, 128, 0, 61)
+  writer.header(Command.WindowAsk, 0, 0, 0, 0)
+  notEqual(writer.take().buffer, bytes.buffer)
 })
 
 test('datagrams of one length share one view', () => {
   const writer = new DatagramWriter()
   const views = [1, 2].map((sn) => {
-    writer.reserve(KCP_OVERHEAD, 1400)
-    writer.header(1, Command.Ack, 0, 128, 0, sn, 0, 0)
+    writer.begin(1, 128, 0, 1400)
+    writer.header(Command.Ack, 0, 0, sn, 0)
     return writer.take()
   })
   equal(views[0], views[1])

@@ -2,7 +2,7 @@ import { deepEqual, equal, notEqual, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import * as core from '../../src/core/index.ts'
 import { Kcp, KcpConfig, presets } from '../../src/core/index.ts'
-import { parseTrace } from '../../src/sim/trace.ts'
+import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
 import { CONV, joined, onBoth, Trace, toBytes } from '../support/trace.ts'
 
 const FAST = { nodelay: 1, interval: 10, nc: true } as const
@@ -180,6 +180,32 @@ test('the datagram is lent: the next flush writes over it', () => {
   kcp.send(toBytes('bbb'))
   kcp.flush()
   notEqual(views[0]!.join(), copy.join())
+})
+
+test('full segments go out from where they lie, and again unharmed; shorter ones share datagrams', () => {
+  const sent: string[] = []
+  const payloads: number[] = []
+  const kcp = new Kcp(
+    CONV,
+    (datagram) => {
+      sent.push(formatDatagram(datagram, { conv: CONV }).replace(/ ts=\d+/g, ''))
+      payloads.push(datagram.at(-1)!)
+    },
+    { ...FAST, mtu: 100 },
+  )
+  kcp.update(0)
+  // Of 100 bytes 52 are left when two headers are written.
+  const sizes = [76, 53, 52, 0, 10, 28, 75, 76, 1]
+  for (const [i, size] of sizes.entries()) kcp.send(new Uint8Array(size).fill(100 + i))
+  kcp.flush(0)
+  deepEqual(
+    sent.map((line) => line.split(' | ').length),
+    [1, 1, 2, 2, 1, 1, 1],
+  )
+  deepEqual(payloads, [100, 101, 0, 105, 106, 107, 108])
+  kcp.flush(1000)
+  deepEqual(sent.slice(7), sent.slice(0, 7))
+  deepEqual(payloads.slice(7), payloads.slice(0, 7))
 })
 
 test('engines with different mtus may flush inside each other', () => {

@@ -1,13 +1,29 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
+import { setAllocator } from '../../src/core/memory.ts'
 import { ReceiveWindow } from '../../src/core/receive-window.ts'
 import { seqAdd, seqDiff } from '../../src/core/seq.ts'
 import { Prng } from '../../src/sim/prng.ts'
 import { toBytes } from '../support/trace.ts'
 
+afterEach(() => setAllocator())
+
 function store(window: ReceiveWindow, sn: number, text: string, frg = 0): boolean {
-  const bytes = toBytes(`<<${text}>>`)
-  return window.store(sn, frg, bytes, 2, text.length)
+  return storePart(window, sn, frg, toBytes(`<<${text}>>`), 2, text.length)
+}
+
+function storePart(
+  window: ReceiveWindow,
+  sn: number,
+  frg: number,
+  datagram: Uint8Array,
+  start: number,
+  len: number,
+): boolean {
+  window.begin(datagram)
+  const stored = window.store(sn, frg, start, len)
+  window.end()
+  return stored
 }
 
 function read(window: ReceiveWindow, peek = false): string | undefined {
@@ -47,7 +63,7 @@ test('the payload is copied', () => {
   const window = new ReceiveWindow()
   for (const size of [5, 500]) {
     const bytes = new Uint8Array(size).fill(7)
-    window.store(window.rcvNxt, 0, bytes, 0, size)
+    storePart(window, window.rcvNxt, 0, bytes, 0, size)
     bytes.fill(9)
     const into = new Uint8Array(size)
     window.take(into, false)
@@ -65,12 +81,83 @@ test('any part of a datagram may be the payload, short or long', () => {
       [9, size],
     ] as const) {
       const window = new ReceiveWindow()
-      window.store(0, 0, datagram, start, len)
+      storePart(window, 0, 0, datagram, start, len)
       const into = new Uint8Array(len)
       window.take(into, false)
       deepEqual(into, datagram.slice(start, start + len))
     }
   }
+})
+
+test('many payloads of one datagram each find a place, also when the arena has to grow meanwhile', () => {
+  for (const size of [1, 20, 128, 129, 400]) {
+    const window = new ReceiveWindow()
+    const count = Math.floor(1400 / size)
+    const datagram = Uint8Array.from({ length: count * size }, (_, i) => i)
+    window.begin(datagram)
+    // The last one first: what comes first in the datagram moves, too.
+    for (let i = count - 1; i >= 0; i--) ok(i >= window.rcvWnd || window.store(i, 0, i * size, size))
+    window.end()
+    for (let i = 0; i < Math.min(count, window.rcvWnd); i++) {
+      const into = new Uint8Array(size)
+      equal(window.take(into, false), size)
+      deepEqual(into, datagram.slice(i * size, (i + 1) * size), `${size}: ${i}`)
+    }
+  }
+})
+
+test('a datagram of which nothing is stored takes no memory', () => {
+  const window = new ReceiveWindow()
+  const sizes = new Set<number>()
+  for (let i = 0; i < 100; i++) {
+    storePart(window, 500 + i, 0, new Uint8Array(1400), 24, 1376)
+    window.begin(new Uint8Array(1400))
+    sizes.add(window.words.byteLength)
+    window.end()
+  }
+  equal(sizes.size, 1)
+})
+
+test('what is longer than a frame and our own segments lies apart, and does not widen the cells', () => {
+  const taken = new Map<Uint8Array, number>()
+  setAllocator(
+    (size) => {
+      const block = new Uint8Array(size + 5)
+      taken.set(block, size)
+      return block
+    },
+    (block) => ok(taken.delete(block)),
+  )
+  const window = new ReceiveWindow()
+  window.segmentSize = 1376
+  const jumbo = Uint8Array.from({ length: 9000 }, (_, i) => i)
+  window.begin(jumbo)
+  ok(window.store(3, 0, 0, 5000))
+  ok(window.store(1, 0, 5000, 100))
+  ok(window.store(0, 0, 5100, 1500))
+  ok(window.store(2, 0, 6600, 2400))
+  window.end()
+  deepEqual(
+    [...taken.values()].filter((size) => size > 4096),
+    [5000],
+  )
+  deepEqual(window.dataOf(2), jumbo.slice(6600))
+  for (const [from, to] of [
+    [5100, 6600],
+    [5000, 5100],
+    [6600, 9000],
+  ] as const) {
+    const into = new Uint8Array(to - from)
+    window.take(into, false)
+    deepEqual(into, jumbo.slice(from, to))
+  }
+  deepEqual([...taken.values()].filter((size) => size > 2000).sort(), [2 * 1536, 5000])
+  window.drop()
+  equal(taken.size, 0)
+  // With an mtu of that size it is what cells are made for.
+  window.segmentSize = 9000 - 24
+  ok(storePart(window, 4, 0, jumbo, 24, 8976))
+  deepEqual([...taken.values()], [2 * 9024])
 })
 
 test('peeking keeps, and may be done again', () => {

@@ -4,12 +4,14 @@ import { Kcp } from '../../src/core/kcp.ts'
 import {
   Command,
   KCP_OVERHEAD,
+  putHeader,
   readU16,
   readU32,
   writeHeader,
   writeU16,
   writeU32,
 } from '../../src/core/segment.ts'
+import { Prng } from '../../src/sim/prng.ts'
 
 /** Bytes of `text`, in which spaces are for the reader. */
 function hex(text: string): Uint8Array {
@@ -41,6 +43,26 @@ test('what is written is read, at any offset', () => {
     equal(readU32(bytes, 3), value)
     writeU16(bytes, 5, value)
     equal(readU16(bytes, 5), value & 0xffff)
+  }
+})
+
+test('a header of words is the header of bytes, for any numbers', () => {
+  const prng = new Prng(7)
+  for (let i = 0; i < 2000; i++) {
+    const at = prng.int(0, 7)
+    const [conv, ts, sn, una, len] = Array.from({ length: 5 }, () => prng.u32()) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    const [cmd, frg, wnd] = [prng.int(81, 84), prng.int(0, 255), prng.int(0, 70_000)]
+    const plain = new Uint8Array(KCP_OVERHEAD + 8)
+    writeHeader(plain, at, conv, cmd, frg, wnd, ts, sn, una, len)
+    const fast = new Uint8Array(KCP_OVERHEAD + 8)
+    putHeader(new DataView(fast.buffer), at, conv, cmd | (frg << 8) | (wnd << 16), ts, sn, una, len)
+    deepEqual(fast, plain)
   }
 })
 

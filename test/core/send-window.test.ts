@@ -16,7 +16,7 @@ function append(window: SendWindow, ...messages: string[]): void {
 function launch(window: SendWindow, count: number, now: number): void {
   for (let i = 0; i < count; i++) append(window, `m${i}`)
   for (let i = 0; i < count; i++) window.admit(200, now)
-  while (window.fresh !== window.sndNxt) window.sent(window.fresh, now, 200, seqAdd(now, 200), false)
+  while (window.fresh !== window.sndNxt) window.launch(window.fresh, now, 200, seqAdd(now, 200))
 }
 
 function text(window: SendWindow, sn: number): string {
@@ -38,7 +38,7 @@ test('a segment is queued, admitted, sent, and gone when it is acknowledged', ()
   deepEqual([window.queued, window.inFlight, window.bytes, window.sndNxt], [2, 0, 5, 0])
   window.admit(200, 10)
   deepEqual([window.queued, window.inFlight, window.sndNxt, window.fresh], [1, 1, 1, 0])
-  window.sent(0, 10, 200, 210, false)
+  window.launch(0, 10, 200, 210)
   deepEqual([window.fresh, window.xmitOf(0), window.tsOf(0), window.resendAtOf(0)], [1, 1, 10, 210])
   equal(text(window, 0), 'aaa')
   ok(window.ack(0, undefined))
@@ -72,7 +72,7 @@ test('what is due comes in order of sn, whatever the deadlines', () => {
   window.collectDue(200, NEVER, 5)
   for (const sn of [0, 1, 2]) {
     ok(window.timedOut(sn))
-    window.sent(sn, 200, 400, 600, false)
+    window.resent(sn, 200, 400, 600, false)
   }
   equal(window.deadline, 250)
   deepEqual(dueAt(window, 600), [0, 1, 2, 3, 4, 5])
@@ -91,8 +91,8 @@ test('skips count for segments sent no later than what was acknowledged', () => 
   deepEqual(dueAt(window, 60, 2), [0, 1])
   window.collectDue(60, 2, 5)
   ok(!window.timedOut(0))
-  window.sent(0, 60, 200, 260, true)
-  window.sent(1, 60, 200, 260, true)
+  window.resent(0, 60, 200, 260, true)
+  window.resent(1, 60, 200, 260, true)
   window.countSkips(5, 50)
   deepEqual(
     [0, 1, 2].map((sn) => window.skipsOf(sn)),
@@ -111,8 +111,8 @@ test('sentAt knows the times at which a segment was sent', () => {
   window.beginDatagram()
   ok(window.sentAt(0, 100) && !window.sentAt(0, 99) && !window.sentAt(0, 101))
   window.collectDue(300, NEVER, 5)
-  window.sent(0, 300, 400, 700, false)
-  window.sent(1, 300, 400, 700, false)
+  window.resent(0, 300, 400, 700, false)
+  window.resent(1, 300, 400, 700, false)
   window.beginDatagram()
   ok(window.sentAt(0, 100) && window.sentAt(0, 200) && window.sentAt(0, 300) && !window.sentAt(0, 301))
   ok(!window.sentAt(2, 100) && !window.sentAt(0xffff_ffff, 100))
@@ -127,7 +127,7 @@ test('stream bytes extend the last queued segment, also when it lies at the end 
   append(window, 'a'.repeat(1500), 'b'.repeat(300))
   window.admit(200, 0)
   window.admit(200, 0)
-  while (window.fresh !== window.sndNxt) window.sent(window.fresh, 0, 200, 200, false)
+  while (window.fresh !== window.sndNxt) window.launch(window.fresh, 0, 200, 200)
   window.append(toBytes('c'.repeat(240)), 0, 240, 2000, false)
   window.ack(0, undefined)
   window.extend(toBytes('d'.repeat(20)), 0, 20)
@@ -434,12 +434,12 @@ function run(seed: number, habits: Habits, steps: number): void {
       const fast = !twin.timedOut(segment, now)
       equal(window.timedOut(segment.sn), !fast, where)
       const rto = fast ? segment.rto : segment.rto + 100
-      window.sent(segment.sn, now, rto, seqAdd(now, rto), fast)
+      window.resent(segment.sn, now, rto, seqAdd(now, rto), fast)
       twin.sent(segment, now, rto, seqAdd(now, rto), fast)
     }
     for (const segment of twin.flight.filter(({ xmit }) => xmit === 0)) {
       if (paced && prng.chance(0.2)) return
-      window.sent(segment.sn, now, segment.rto, seqAdd(now, segment.rto), false)
+      window.launch(segment.sn, now, segment.rto, seqAdd(now, segment.rto))
       twin.sent(segment, now, segment.rto, seqAdd(now, segment.rto), false)
     }
   }
@@ -478,7 +478,7 @@ test('a deep queue: the ring of slots and the ring of bytes grow under way and w
         sent.push(message)
       } else if (dice === 2 && window.queued > 0) {
         window.admit(200, step)
-        window.sent(window.fresh, step, 200, step + 200, false)
+        window.launch(window.fresh, step, 200, step + 200)
       } else if (window.inFlight > 0 && window.inFlight > prng.int(0, 60)) {
         equal(text(window, window.base), sent[next], `seed=${seed} step=${step}`)
         window.ackUpTo(seqAdd(window.base, 1), undefined)

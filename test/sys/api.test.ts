@@ -303,7 +303,7 @@ test('the allocator is asked for every block, and gets each back once when the e
   const t = Trace.sys({ ...FAST, sndWnd: 300, rcvWnd: 300 }).at(0)
   for (let i = 0; i < 200; i++) t.send(1000).input(`push sn=${i * 2} <${1400 - i} B>`)
   t.flush().input('wins una=100')
-  ok(blocks > 100)
+  ok(blocks > 10 && out.size > 1)
   ikcp_release(t.block)
   equal(out.size, 0)
 })
