@@ -16,6 +16,8 @@ export const RCV_WND_MIN = 128
 export const WND_MAX = 65_535
 /** Most fragments of a message that every stock receiver accepts. ikcp_send refuses IKCP_WND_RCV or more. */
 export const KCP_MAX_FRAGMENTS = 127
+/** More repeats than this cost more than the round trip that they save is worth. */
+export const REDUNDANCY_MAX = 4
 /** `frg` is one byte, and kcp-go mishandles 255: 255 fragments number 254 .. 0. */
 const FRAGMENTS_MAX = 255
 /** ikcp_nodelay clamps the interval to 10 .. 5000 ms. */
@@ -43,6 +45,11 @@ export interface KcpHardening {
   readonly nearAck: boolean
   /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
   readonly dedupeAcks: boolean
+  /**
+   * A repeat of what una acknowledges anyway gets an ACK only in a flush that has no other: C answers each copy, so
+   * repeats cost the way back as much as the way there.
+   */
+  readonly spareAcks: boolean
   /** Take the peer's window only from segments that are not older than what is known (una). */
   readonly freshWnd: boolean
   /**
@@ -63,6 +70,7 @@ function hardening(on: boolean): KcpHardening {
     sampleOnce: on,
     nearAck: on,
     dedupeAcks: on,
+    spareAcks: on,
     freshWnd: on,
     strictFragments: on,
     capRto: on,
@@ -109,6 +117,17 @@ export interface ResolvedKcpConfig {
   readonly maxFragments: number
   /** First wait before a closed window is probed, 1 .. 120000 ms. Default 5000. */
   readonly probeInterval: number
+  /**
+   * How a loss is told before the RTO. 'count': by `resend` ACKs for later segments, as upstream. 'time': by an ACK for
+   * anything sent later (RFC 8985), with an allowance for reordering; also probes the tail of a flight, repeats few
+   * segments when an RTO ends though many are in flight, and takes back what a spurious RTO did. Default 'count'.
+   */
+  readonly lossDetection: 'count' | 'time'
+  /**
+   * How often each segment goes out again before it could be known to be lost, in the room that datagrams have left:
+   * 0 .. 4, fractions for some of them; 'auto': as the measured loss asks for. Default 0.
+   */
+  readonly redundancy: number | 'auto'
   readonly hardening: KcpHardening
 }
 
@@ -138,6 +157,8 @@ const BASE: ResolvedKcpConfig = Object.freeze({
   fastLimit: 5,
   maxFragments: KCP_MAX_FRAGMENTS,
   probeInterval: PROBE_INITIAL,
+  lossDetection: 'count',
+  redundancy: 0,
   hardening: PARITY,
 })
 
@@ -268,6 +289,15 @@ function parseField(field: keyof ResolvedKcpConfig, value: unknown): unknown {
       return requireBoolean(field, value)
     case 'hardening':
       return parseHardening(value)
+    case 'lossDetection':
+      if (value !== 'count' && value !== 'time') throw configError(field, value, "'count' or 'time'")
+      return value
+    case 'redundancy':
+      if (value === 'auto') return value
+      if (typeof value !== 'number' || !(value >= 0 && value <= REDUNDANCY_MAX)) {
+        throw configError(field, value, `'auto' or a number within 0..${REDUNDANCY_MAX}`)
+      }
+      return value
     case 'interval':
       return Math.min(Math.max(requireInteger(field, value, ...RANGES.interval), INTERVAL_MIN), INTERVAL_MAX)
     case 'rcvWnd':

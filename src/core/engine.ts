@@ -13,9 +13,11 @@ import type { CongestionControl, CongestionState } from './congestion/controller
 import { DatagramWriter } from './datagram-writer.ts'
 import { KcpError } from './errors.ts'
 import { KCP_LOG } from './log.ts'
+import { LossDetector } from './loss-detector.ts'
 import { NO_BYTES } from './memory.ts'
 import { PathProof } from './path-proof.ts'
 import { ReceiveWindow } from './receive-window.ts'
+import { Repeats } from './repeats.ts'
 import { RTO_MAX, RTO_MIN, RTO_MIN_NODELAY, RttEstimator } from './rtt.ts'
 import { CMD_AT, Command, KCP_OVERHEAD, LEN_AT, SN_AT, TS_AT, UNA_AT } from './segment.ts'
 import { SendWindow } from './send-window.ts'
@@ -40,6 +42,24 @@ const CLOCK_JUMP = 10_000
 const NEAR_WINDOWS = 2
 /** No fast retransmission. */
 const NEVER = 0xffff_ffff
+/**
+ * With `lossDetection: 'time'` an RTO that ends for more segments than this repeats only the oldest of them: their ACKs
+ * tell what became of the others, and if it was spurious a window is not sent twice. RFC 6298 repeats one; a game has
+ * fewer in flight.
+ */
+const TIMEOUT_BURST = 16
+/** ACKs for later segments that `lossDetection: 'time'` counts as when KCP's own rules shrink the window. RFC 5681. */
+const DUP_ACKS = 3
+/** The tail of a flight is probed after so many round trips of silence, and not before so many ms. RFC 8985 §7.2. */
+const TAIL_ROUND_TRIPS = 2
+const TAIL_MIN = 10
+/** Nothing is repeated while more than this is in flight, bytes: that is a transfer, whose window repeats would fill. */
+const REPEAT_IN_FLIGHT_MAX = 16 * 1024
+/** Nor while the round trip is this many times the shortest of late, and LOADED_MS more: a queue is full somewhere. */
+const LOADED_TIMES = 2
+const LOADED_MS = 10
+/** IPv4 and UDP headers of a datagram that is sent for repeats alone. */
+const IP_OVERHEAD = 28
 
 /** Gets every datagram, synchronously. `datagram` is lent for this call: who keeps it, copies it. */
 export type EngineOutput<Self> = (datagram: Uint8Array, engine: Self) => void
@@ -83,6 +103,8 @@ export class Engine implements CongestionState {
   /** Acknowledging datagrams that make a fast resend; 0 = off. */
   fastResend = 0
   fastLimit = 5
+  /** See KcpConfig.lossDetection; set by `setRecovery`. */
+  lossDetection: 'count' | 'time' = 'count'
   deadLink = 20
   /** true: `cwnd` does not limit (unless a controller is installed). */
   nocwnd = false
@@ -104,6 +126,15 @@ export class Engine implements CongestionState {
   writeLog: ((line: string, engine: this) => void) | null = null
 
   protected readonly hardening: KcpHardening
+  /** Tells losses by time; null: skips are counted, as upstream. */
+  private detector: LossDetector | null = null
+  /** What goes out again before it is known to be lost; null: nothing. */
+  private repeats: Repeats | null = null
+  /** Whether an RTO was the latest reason to resend, and what the window was before. */
+  private collapsed: { readonly cwnd: number; readonly ssthresh: number; readonly cwndBytes: number } | null =
+    null
+  /** The tail was probed, and nothing was heard or sent since. */
+  private tailProbed = false
   private controller: CongestionControl | null = null
   private released = false
   /** Set while a flush runs. */
@@ -146,6 +177,27 @@ export class Engine implements CongestionState {
     return this.rcv.broken
   }
 
+  /** Whether anything is owed to the peer or has to leave at a certain time: `timerAt` says when. */
+  get hasTimer(): boolean {
+    return this.snd.hasDeadline
+  }
+
+  /** When a flush is needed, unless something happens before: an RTO, a loss by time, a tail probe. u32 ms. */
+  get timerAt(): number {
+    const { snd, tailAt } = this
+    let at = snd.deadline
+    if (snd.hasLate && seqDiff(snd.lateAt, at) < 0) at = snd.lateAt
+    if (tailAt !== undefined && seqDiff(tailAt, at) < 0) at = tailAt
+    return at
+  }
+
+  /** When repeats leave alone, u32 ms; undefined: there are none. */
+  get repeatAt(): number | undefined {
+    const { repeats } = this
+    if (repeats === null || !repeats.pending || this.snd.inFlight === 0 || !this.mayRepeat) return undefined
+    return repeats.loneAt(this.rtt.srtt)
+  }
+
   /** Segments queued or in flight. */
   waitSnd(): number {
     return this.snd.inFlight + this.snd.queued
@@ -169,6 +221,8 @@ export class Engine implements CongestionState {
       rcvQueue: rcv.queued,
       rcvBuf: rcv.early,
       rcvBytes: rcv.bytes,
+      loss: this.detector?.loss ?? 0,
+      redundancy: this.repeats?.level ?? 0,
       sndUna: this.sndUna,
       sndNxt: snd.sndNxt,
       rcvNxt: rcv.rcvNxt,
@@ -310,6 +364,7 @@ export class Engine implements CongestionState {
             timedTs = ts
           } else this.sampleRtt(ts)
           this.acknowledge(sn)
+          if (genuine && this.detector !== null) this.learn(this.detector, sn, ts)
           // FASTACK_CONSERVE: the largest sn counts, and only if its ts is newer too.
           if (!acked) {
             acked = true
@@ -338,7 +393,8 @@ export class Engine implements CongestionState {
     }
 
     if (timed) this.sampleRtt(timedTs)
-    if (acked && seqDiff(newestSn, this.sndUna) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
+    if (this.byTime) this.tailProbed &&= !acked
+    else if (acked && seqDiff(newestSn, this.sndUna) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
       snd.countSkips(newestSn, newestTs)
     }
     const moved = seqDiff(this.sndUna, una0)
@@ -384,7 +440,9 @@ export class Engine implements CongestionState {
     if (late >= 0 || late < -CLOCK_JUMP) return now
     let wait = Math.min(-late, this.interval)
     if (this.snd.fresh !== this.snd.sndNxt) return now
-    if (this.snd.hasDeadline) wait = Math.min(wait, seqDiff(this.snd.deadline, now))
+    if (this.hasTimer) wait = Math.min(wait, seqDiff(this.timerAt, now))
+    const { repeatAt } = this
+    if (repeatAt !== undefined) wait = Math.min(wait, seqDiff(repeatAt, now))
     return wait <= 0 ? now : seqAdd(now, wait)
   }
 
@@ -456,6 +514,25 @@ export class Engine implements CongestionState {
     if (resend >= 0) this.fastResend = resend
     if (nc >= 0) this.nocwnd = nc !== 0
     this.snd.reconsider()
+  }
+
+  /** See KcpConfig.redundancy. */
+  get redundancy(): number | 'auto' {
+    return this.repeats === null ? 0 : this.repeats.auto ? 'auto' : this.repeats.level
+  }
+
+  /** How losses are told, and what is repeated before they are; see KcpConfig. */
+  protected setRecovery(lossDetection: 'count' | 'time', redundancy: number | 'auto'): void {
+    this.lossDetection = lossDetection
+    const repeating = redundancy !== 0
+    if (lossDetection === 'count' && !repeating) this.detector = null
+    else this.detector ??= new LossDetector()
+    if (!repeating) this.repeats = null
+    else {
+      this.repeats ??= new Repeats()
+      this.repeats.auto = redundancy === 'auto'
+      if (redundancy !== 'auto') this.repeats.level = redundancy
+    }
   }
 
   /** At the door of every call that changes state. */
@@ -543,7 +620,9 @@ export class Engine implements CongestionState {
       counters.overLimit++
       return
     }
-    if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
+    // The segments of a challenge are empty (path-proof.ts); those have to be answered.
+    if (hardening.spareAcks && ahead < 0 && len > 0) this.acks.pushSpare(sn, ts)
+    else if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
     else this.acks.push(sn, ts)
     this.proof.heardTs = ts
     if (ahead < 0) return
@@ -578,15 +657,18 @@ export class Engine implements CongestionState {
       if (snd.inFlight < Math.min(this.cwnd, this.sndWnd, this.rmtWnd))
         controller.onAppLimited(this, snd.inFlight)
     }
-    const resend = this.fastResend > 0 ? this.fastResend : NEVER
+    const resend = this.fastResend > 0 ? this.fastResend : this.byTime ? DUP_ACKS : NEVER
     const { timeouts } = this
     const skipped = this.flushData(writer, resend, budget)
+    if (this.byTime) this.probeTail(writer)
+    if (this.repeats !== null) this.flushRepeats(writer, this.repeats)
     this.emit(writer)
     this.reactToLoss(skipped, this.timeouts !== timeouts, priorCwnd, resend)
   }
 
   private flushAcks(writer: DatagramWriter): void {
     const { acks, mtu } = this
+    acks.settle()
     const { count, pairs } = acks
     if (count === 0) return
     for (let i = 0; i < count; i++) {
@@ -626,7 +708,10 @@ export class Engine implements CongestionState {
    */
   private flushData(writer: DatagramWriter, resend: number, budget: number): number {
     const { snd, now } = this
-    const dueCount = snd.collectDue(now, resend, this.fastLimit)
+    const dueCount = this.byTime
+      ? this.collectLate(this.detector!)
+      : snd.collectDue(now, resend, this.fastLimit)
+    let timedOut = 0
     // Only the first transmission of a nodelay-0 session gets this eighth on top.
     const extra = this.nodelay === 0 ? this.rtt.rto >>> 3 : 0
     let skipped = 0
@@ -637,8 +722,12 @@ export class Engine implements CongestionState {
         snd.putBack(i)
         return skipped
       }
-      if (budget >= 0) budget -= len
       let rto = snd.rtoOf(sn)
+      if (this.byTime && snd.timedOut(sn) && timedOut++ >= TIMEOUT_BURST) {
+        snd.putOff(sn, seqAdd(now, rto))
+        continue
+      }
+      if (budget >= 0) budget -= len
       if (snd.timedOut(sn)) {
         rto = this.backOff(rto)
         this.timeouts++
@@ -664,6 +753,89 @@ export class Engine implements CongestionState {
     return skipped
   }
 
+  private get byTime(): boolean {
+    return this.lossDetection === 'time'
+  }
+
+  private collectLate(detector: LossDetector): number {
+    const { now, snd } = this
+    return snd.collectLate(now, detector.ts, detector.sn, detector.patience(this.rtt.srtt, now))
+  }
+
+  /** An ACK named the transmission of `sn` at `ts`. */
+  private learn(detector: LossDetector, sn: number, ts: number): void {
+    const { snd, now, collapsed } = this
+    const lastTs = snd.tsOf(sn)
+    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs)
+    snd.judged(sn)
+    if (seqDiff(ts, lastTs) < 0) {
+      this.counters.spuriousResends++
+      // The RTO was spurious (Eifel, RFC 3522 and 4015): what it did to the window is taken back.
+      if (collapsed !== null) {
+        this.cwnd = Math.max(this.cwnd, collapsed.cwnd)
+        this.ssthresh = Math.max(this.ssthresh, collapsed.ssthresh)
+        this.cwndBytes = Math.max(this.cwndBytes, collapsed.cwndBytes)
+      }
+    }
+    this.collapsed = null
+    this.repeats?.adapt(detector.loss, this.rtt.srtt)
+  }
+
+  /** When the tail of the flight is to be probed, u32 ms; undefined: not. */
+  private get tailAt(): number | undefined {
+    if (!this.byTime || this.tailProbed || this.snd.inFlight === 0 || this.rtt.srtt === 0) return undefined
+    return seqAdd(this.proof.sentTs, Math.max(TAIL_MIN, TAIL_ROUND_TRIPS * this.rtt.srtt))
+  }
+
+  /** Resends the newest segment when nothing was heard for long: its ACK tells which others are lost. RFC 8985 §7. */
+  private probeTail(writer: DatagramWriter): void {
+    const { snd, now, tailAt } = this
+    if (tailAt === undefined || seqDiff(now, tailAt) < 0) return
+    for (let sn = seqAdd(snd.fresh, -1); seqDiff(sn, snd.base) >= 0; sn = seqAdd(sn, -1)) {
+      if (!snd.has(sn)) continue
+      const len = snd.lenOf(sn)
+      if (!this.fits(writer.used, len, -1)) return
+      this.tailProbed = true
+      this.counters.tailProbes++
+      const rto = snd.rtoOf(sn)
+      snd.resent(sn, now, rto, seqAdd(now, rto), true)
+      this.writePush(writer, sn, len, now)
+      return
+    }
+  }
+
+  /** Writes what is to be repeated behind what leaves anyway; alone when its time has come. */
+  private flushRepeats(writer: DatagramWriter, repeats: Repeats): void {
+    const { snd, now } = this
+    repeats.settle(this.isInFlight)
+    if (!repeats.pending || !this.mayRepeat) return
+    const lone = writer.used === 0
+    if (lone && seqDiff(now, repeats.loneAt(this.rtt.srtt)) < 0) return
+    for (let i = 0; i < repeats.size; i++) {
+      const sn = repeats.snAt(i)
+      if (!repeats.isRipe(i, now) || !snd.has(sn)) continue
+      const len = snd.lenOf(sn)
+      const bytes = KCP_OVERHEAD + len
+      if (writer.used + bytes > this.mtu) continue
+      const cost = writer.used === 0 ? bytes + IP_OVERHEAD : bytes
+      if (!this.fits(writer.used, len, -1) || !repeats.afford(cost, now)) return
+      repeats.repeated(i, now)
+      snd.repeated(sn, now)
+      this.counters.repeats++
+      this.proof.sent(now)
+      const at = writer.header(Command.Push, snd.frgOf(sn), now, sn, len)
+      snd.copyOut(sn, writer.buffer, at)
+    }
+  }
+
+  private get mayRepeat(): boolean {
+    const { snd, rtt, detector } = this
+    if (snd.queued > 0 || snd.bytes > REPEAT_IN_FLIGHT_MAX) return false
+    return rtt.srtt <= LOADED_TIMES * detector!.shortest + LOADED_MS
+  }
+
+  private readonly isInFlight = (sn: number): boolean => this.snd.has(sn)
+
   private fits(written: number, len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false
     if (this.allowance === Number.POSITIVE_INFINITY) return true
@@ -687,6 +859,8 @@ export class Engine implements CongestionState {
     this.counters.segmentsOut++
     this.proof.sent(now)
     if (xmit >= this.deadLink) this.dead = true
+    this.tailProbed &&= xmit > 1
+    this.repeats?.note(sn, now, xmit === 1)
     const frg = snd.frgOf(sn)
     if (len + 2 * KCP_OVERHEAD > this.mtu) {
       // Not even an empty segment fits beside it: it goes out from where it lies. (Also one that was cut before the mtu
@@ -739,7 +913,11 @@ export class Engine implements CongestionState {
     }
     if (timedOut) {
       if (controller?.onTimeout !== undefined) controller.onTimeout(this, priorCwnd)
-      else collapse(this, priorCwnd)
+      else {
+        const { cwnd, ssthresh, cwndBytes } = this
+        if (this.byTime) this.collapsed ??= { cwnd, ssthresh, cwndBytes }
+        collapse(this, priorCwnd)
+      }
     }
     if (this.cwnd < 1) {
       this.cwnd = 1

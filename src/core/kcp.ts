@@ -72,6 +72,8 @@ export class Kcp extends Engine {
       fastLimit: this.fastLimit,
       maxFragments: this.maxFragments,
       probeInterval: this.probe.initial,
+      lossDetection: this.lossDetection,
+      redundancy: this.redundancy,
       hardening: this.hardening,
     })
   }
@@ -263,6 +265,7 @@ export class Kcp extends Engine {
     this.fastLimit = config.fastLimit
     this.maxFragments = config.maxFragments
     this.probe.initial = config.probeInterval
+    this.setRecovery(config.lossDetection, config.redundancy)
     this.snd.reconsider()
   }
 }

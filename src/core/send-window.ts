@@ -49,6 +49,8 @@ const NEXT = 11
 const MARKS = 12
 /** The datagram (`epoch`) that acknowledged the segment. */
 const ACKED_IN = 13
+/** Latest time that it went out, repeats included (`repeated`). */
+const OUT_TS = 14
 
 /** STATE: free, or acknowledged. */
 const GONE = 0
@@ -120,6 +122,9 @@ export class SendWindow {
   /** Scratch: what is due in a flush, as distances from `base`. */
   private due: Int32Array = NO_SLOTS
   private dueCount = 0
+  /** Whether a segment will count as lost, and when, unless it is acknowledged before (`collectLate`). */
+  hasLate = false
+  lateAt = 0
 
   get sndNxt(): number {
     return this.next
@@ -220,7 +225,7 @@ export class SendWindow {
   }
 
   /**
-   * Whether `sn` was in flight when the datagram came, and `ts` lies between its first and its latest transmission:
+   * Whether `sn` was in flight when the datagram came, and `ts` lies between the first and the latest time it went out:
    * only who saw the segment can know such a ts. The una of the same datagram may have removed `sn` already.
    */
   sentAt(sn: number, ts: number): boolean {
@@ -229,7 +234,12 @@ export class SendWindow {
     const { meta } = this
     if (meta[word + XMIT] === 0) return false
     if (meta[word + STATE] === GONE && meta[word + ACKED_IN] !== this.epoch) return false
-    return seqDiff(ts, meta[word + FIRST_TS]!) >= 0 && seqDiff(ts, meta[word + TS]!) <= 0
+    return seqDiff(ts, meta[word + FIRST_TS]!) >= 0 && seqDiff(ts, meta[word + OUT_TS]!) <= 0
+  }
+
+  /** Another ACK for `sn` in the same datagram is none that `sentAt` knows. */
+  judged(sn: number): void {
+    this.meta[(sn & this.mask) * STRIDE + ACKED_IN] = this.epoch - 1
   }
 
   /** Acknowledges one sn; false when it is not in flight. `acked` is told before the segment goes. */
@@ -295,6 +305,13 @@ export class SendWindow {
    * with `dueSn`; then send the fresh ones, fresh .. sndNxt. Returns how many.
    */
   collectDue(now: number, resend: number, fastLimit: number): number {
+    this.collectTimedOut(now)
+    this.collectSkipped(resend, fastLimit)
+    this.sortDue()
+    return this.dueCount
+  }
+
+  private collectTimedOut(now: number): void {
     this.dueCount = 0
     const { deadlines } = this
     while (deadlines.size > 0 && seqDiff(now, deadlines.firstAt()) >= 0) {
@@ -302,9 +319,10 @@ export class SendWindow {
       deadlines.delete(slot)
       this.pushDue(this.snOf(slot))
     }
-    this.collectSkipped(resend, fastLimit)
+  }
+
+  private sortDue(): void {
     if (this.dueCount > 1) this.due.subarray(0, this.dueCount).sort()
-    return this.dueCount
   }
 
   /** The i-th segment collected. */
@@ -334,6 +352,7 @@ export class SendWindow {
     const { meta } = this
     meta[word + FIRST_TS] = now
     meta[word + TS] = now
+    meta[word + OUT_TS] = now
     meta[word + XMIT] = 1
     meta[word + RTO] = rto
     meta[word + RESEND_AT] = resendAt
@@ -360,10 +379,58 @@ export class SendWindow {
     // A segment that timed out keeps its skips, so it may be past the threshold already.
     else if (meta[word + SKIPS] !== 0) this.stir(now)
     meta[word + TS] = now
+    meta[word + OUT_TS] = now
     meta[word + XMIT]!++
     meta[word + RTO] = rto
     meta[word + RESEND_AT] = resendAt
     this.deadlines.set(slot, resendAt)
+  }
+
+  /** Notes that `sn` goes out at `now` as a repeat: its ACK may name it, and nothing else follows from it. */
+  repeated(sn: number, now: number): void {
+    this.meta[(sn & this.mask) * STRIDE + OUT_TS] = now
+  }
+
+  /** Puts a collected segment off until `at`, though its RTO is over. */
+  putOff(sn: number, at: number): void {
+    const slot = sn & this.mask
+    this.meta[slot * STRIDE + RESEND_AT] = at
+    this.deadlines.set(slot, at)
+  }
+
+  /**
+   * Collects what a flush at `now` has to resend, as `collectDue`, but instead of counting skips by time: what was sent
+   * `patience` ms ago or earlier, and before the transmission of `sn` at `ts`, which has arrived.
+   */
+  collectLate(now: number, ts: number, sn: number, patience: number): number {
+    this.collectTimedOut(now)
+    this.hasLate = false
+    this.passFirst()
+    for (let at = this.firstFrom; seqDiff(at, this.fresh) < 0; at = seqAdd(at, 1)) {
+      if (this.meta[(at & this.mask) * STRIDE + STATE] !== FIRST) continue
+      if (!this.collectIfLate(at, now, ts, sn, patience)) break
+    }
+    for (let link = this.listHead; link !== 0; link = this.meta[(link - 1) * STRIDE + NEXT]!) {
+      if (!this.collectIfLate(this.snOf(link - 1), now, ts, sn, patience) && this.ordered) break
+    }
+    this.sortDue()
+    return this.dueCount
+  }
+
+  /** false: it is not late, and neither is what was sent after it. */
+  private collectIfLate(at: number, now: number, ts: number, sn: number, patience: number): boolean {
+    const slot = at & this.mask
+    const sentAt = this.meta[slot * STRIDE + TS]!
+    const behind = seqDiff(ts, sentAt)
+    if (behind < 0 || (behind === 0 && seqDiff(sn, at) <= 0)) return false
+    const lostAt = seqAdd(sentAt, patience)
+    if (seqDiff(now, lostAt) < 0) {
+      if (!this.hasLate || seqDiff(lostAt, this.lateAt) < 0) this.lateAt = lostAt
+      this.hasLate = true
+      return false
+    }
+    if (this.deadlines.has(slot)) this.pushDue(at)
+    return true
   }
 
   /** Looks at every listed segment again in the next flush: the threshold or the limit changed. */
@@ -388,6 +455,9 @@ export class SendWindow {
   }
   frgOf(sn: number): number {
     return this.meta[(sn & this.mask) * STRIDE + FRG]!
+  }
+  firstTsOf(sn: number): number {
+    return this.meta[(sn & this.mask) * STRIDE + FIRST_TS]! >>> 0
   }
   tsOf(sn: number): number {
     return this.meta[(sn & this.mask) * STRIDE + TS]! >>> 0
@@ -449,6 +519,7 @@ export class SendWindow {
     this.deadlines.clear()
     this.inFlight = this.queued = this.bytes = this.marks = 0
     this.listHead = this.listTail = 0
+    this.hasLate = false
     this.base = this.fresh = this.firstFrom = this.next
   }
 

@@ -18,6 +18,12 @@ export class KcpCounters {
   timeoutResends = 0
   /** Resends because later segments were acknowledged. */
   fastResends = 0
+  /** Repeats of segments that were not known to be lost (`redundancy`). */
+  repeats = 0
+  /** Resends because nothing was heard for two round trips (`lossDetection: 'time'`). */
+  tailProbes = 0
+  /** Transmissions that turned out not to have been needed: an earlier one was acknowledged (`lossDetection: 'time'`). */
+  spuriousResends = 0
   /** PUSHes that were here already. */
   duplicates = 0
   /** PUSHes beyond the receive window, or too far behind it. */
@@ -55,6 +61,9 @@ export interface KcpStats extends Readonly<KcpCounters> {
   readonly rcvBuf: number
   /** Payload bytes of both. */
   readonly rcvBytes: number
+  /** Share of first transmissions that did not arrive, 0 .. 1, and what `redundancy` came to; 0 where not measured. */
+  readonly loss: number
+  readonly redundancy: number
   readonly sndUna: number
   readonly sndNxt: number
   readonly rcvNxt: number

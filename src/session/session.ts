@@ -418,7 +418,8 @@ export class KcpSession implements Task {
       this.prove(now)
       this.keepAlive(now)
       this.retell(now)
-      if (this.urgent || now >= this.retransmitAt(now) || now >= this.writeAt) this.flush(now)
+      const due = now >= this.retransmitAt(now) || now >= this.writeAt || now >= this.repeatAt(now)
+      if (this.urgent || due) this.flush(now)
       else if (this.answering) again = this.answer(now)
       this.closeStep(now)
     }
@@ -429,7 +430,12 @@ export class KcpSession implements Task {
   deadline(): number {
     if (this.closed) return NEVER
     const { config, kcp } = this
-    let at = Math.min(this.retransmitAt(this.flushedAt), this.writeAt, this.retellAt)
+    let at = Math.min(
+      this.retransmitAt(this.flushedAt),
+      this.writeAt,
+      this.retellAt,
+      this.repeatAt(this.flushedAt),
+    )
     if (this.idleLimit > 0) at = Math.min(at, this.lead.heardAt + this.idleLimit)
     at = Math.min(at, this.askAt)
     if (!this.wasProven) {
@@ -478,7 +484,7 @@ export class KcpSession implements Task {
    * promise writes after this one, and ACKs and answer share a datagram then. true: wants that turn.
    */
   private answer(now: number): boolean {
-    if (!this.acksWaited && this.kcp.acks.count > 0 && this.kcp.snd.queued === 0) {
+    if (!this.acksWaited && this.kcp.acks.owed && this.kcp.snd.queued === 0) {
       this.acksWaited = true
       return true
     }
@@ -501,11 +507,17 @@ export class KcpSession implements Task {
     if (!this.wasProven && kcp.allowance < KCP_OVERHEAD + kcp.snd.lenOf(kcp.snd.base)) return NEVER
     let wait = NEVER
     const ts = this.ts(now)
-    if (kcp.snd.hasDeadline) wait = seqDiff(kcp.snd.deadline, ts)
+    if (kcp.hasTimer) wait = seqDiff(kcp.timerAt, ts)
     if (kcp.snd.queued > 0 && kcp.probe.wait > 0) wait = Math.min(wait, seqDiff(kcp.probe.at, ts))
     // What a pacing budget held back goes on at the next interval.
     if (kcp.snd.fresh !== kcp.sndNxt) wait = 0
     return Math.max(Math.floor(now) + wait, flushedAt + this.config.flushInterval)
+  }
+
+  /** When repeats leave on their own. */
+  private repeatAt(now: number): number {
+    const at = this.kcp.repeatAt
+    return at === undefined || !this.wasProven ? NEVER : Math.floor(now) + seqDiff(at, this.ts(now))
   }
 
   private judge(now: number): void {

@@ -25,6 +25,8 @@ const DEFAULTS = {
   fastLimit: 5,
   maxFragments: 127,
   probeInterval: 5000,
+  lossDetection: 'count',
+  redundancy: 0,
   hardening: PARITY,
 }
 
@@ -70,6 +72,8 @@ test('every field of a preset can be overridden', () => {
     fastLimit: 0,
     maxFragments: 255,
     probeInterval: 700,
+    lossDetection: 'time',
+    redundancy: 1.5,
     hardening: HARDENED,
   }
   deepEqual({ ...KcpConfig.fast(other) }, other)
