@@ -304,8 +304,9 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     this.closing ??= new Promise((resolve) => {
       this.outbox.commitOf(this)
       this.socket.close(() => {
-        this.handler?.onClose()
+        // First: what the handler throws is not the closer's.
         resolve()
+        this.handler?.onClose()
       })
     })
     return this.closing
