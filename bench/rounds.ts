@@ -87,7 +87,7 @@ export async function inRounds<K extends string>(
   >
 }
 
-/** What each of several contestants made in each round; one that fails drops out with its reason. */
+/** What each contestant made in each round; one that fails twice in a row drops out with its reason. */
 export class Contest<K extends string> {
   readonly #values: Map<string, Record<K, number>[]> = new Map()
   /** Why a contestant has no figures. */
@@ -107,7 +107,8 @@ export class Contest<K extends string> {
         const { name, ours } = contestant
         if (this.failures.has(name)) continue
         try {
-          const values = await measure(contestant)
+          // Once more: ratios need every round, and a peer may stall for as long as one takes.
+          const values = await measure(contestant).catch(() => measure(contestant))
           const all = this.#values.get(name)
           if (all === undefined) this.#values.set(name, [values])
           else all.push(values)

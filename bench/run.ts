@@ -72,15 +72,21 @@ async function main(args: string[]): Promise<number> {
   for (const one of field.missing) print(`Not here: ${one}.`)
   if (quick) print('Quick: too short for figures to quote.')
   print('')
-  const results: Record<string, unknown> = {}
+  const results: Record<string, object> = {}
   for (const name of parts) {
     console.error(`measuring ${name} …`)
-    const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants)
-    results[name] = { what: report.what.join(' '), figures: report.figures }
-    print(markdown ? asMarkdown(report) : asText(report))
+    try {
+      const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants)
+      results[name] = { what: report.what.join(' '), figures: report.figures }
+      print(markdown ? asMarkdown(report) : asText(report))
+    } catch (error) {
+      // Minutes of other figures are worth having.
+      console.error(`${name} failed: ${(error as Error).message}`)
+      results[name] = { failure: (error as Error).message }
+    }
   }
   if (json) console.log(JSON.stringify({ machine, quick, missing: field.missing, ...results }, null, 2))
-  return 0
+  return Object.values(results).some((part) => 'failure' in part) ? 1 : 0
 }
 
 function parseFlags(args: string[]) {

@@ -142,7 +142,7 @@ test('ratios are taken within a round, and the median of them counts', async () 
   equal(contest.ratio('ours', 'nobody', 'rate'), undefined)
 })
 
-test('a peer that fails drops out with its reason; one of ours ends the benchmark', async () => {
+test('a peer that fails twice drops out with its reason; one of ours ends the benchmark', async () => {
   const contest = new Contest<'rate'>()
   let calls = 0
   const fail = async (): Promise<never> => {
@@ -150,8 +150,11 @@ test('a peer that fails drops out with its reason; one of ours ends the benchmar
     throw new Error('nothing arrived')
   }
   await contest.run(3, [{ name: 'peer', ours: false }], fail)
-  equal(calls, 1)
+  equal(calls, 2)
   deepEqual([...contest.failures], [['peer', 'nothing arrived']])
+  calls = 0
+  await contest.run(2, [{ name: 'shaky', ours: false }], async () => (calls++ === 0 ? fail() : { rate: 1 }))
+  deepEqual(contest.figure('shaky', 'rate'), { median: 1, min: 1, max: 1 })
   equal(contest.figure('peer', 'rate'), undefined)
   await contest.run(1, [{ name: 'ours', ours: true }], fail).then(
     () => ok(false, 'it resolved'),
