@@ -193,9 +193,11 @@ class Schedule {
     const { prng, habits } = this
     const { twins } = end
     const { mss, sndWnd } = twins.fast
-    for (let i = habits.flow || prng.chance(0.2) ? prng.int(1, 30) : 1; i > 0; i--) {
+    for (let i = prng.chance(habits.flow ? 0.5 : 0.2) ? prng.int(1, habits.flow ? 5 : 30) : 1; i > 0; i--) {
       if (twins.fast.waitSnd() > sndWnd + 300) return
-      const most = prng.chance(0.1) ? habits.longest : Math.min(habits.longest, mss * prng.int(1, 3))
+      const most = prng.chance(0.1)
+        ? habits.longest
+        : Math.min(habits.longest, mss * prng.int(1, habits.flow ? 12 : 3))
       const size = prng.int(0, most)
       if (size > this.bytesLeft) return
       this.bytesLeft -= size
@@ -438,7 +440,7 @@ function randomConfig(prng: Prng, flow: boolean): KcpConfig {
   return {
     nodelay: pick(prng, [0, 0, 1, 2] as const),
     interval: pick(prng, [10, 10, 10, 20, 40, 100, prng.int(10, 300), flow ? 10 : 5_000]),
-    resend: pick(prng, [0, 1, 2, 2, 3, prng.int(0, 20)]),
+    resend: pick(prng, flow ? [0, 1, 1, 2, 2, 3] : [0, 1, 2, 3, prng.int(0, 20)]),
     nc: prng.chance(flow ? 0.8 : 0.5),
     mtu: pick(prng, [
       50,
@@ -469,14 +471,14 @@ function randomHabits(prng: Prng): Habits {
     flow,
     calls: pick(prng, flow ? [150, 300, 500] : [100, 150, 200, 300, 1_000]),
     step: pick(prng, flow ? [2, 5, 5, 10, 20] : [0.5, 5, 10, 20, 50, 100, 1_000, 10_000]),
-    loss: pick(prng, flow ? [0, 0.01, 0.05, 0.1, 0.2, 0.3] : [0, 0.02, 0.1, 0.3, 0.5, 0.95]),
+    loss: pick(prng, flow ? [0, 0.02, 0.1, 0.2, 0.3] : [0, 0.02, 0.1, 0.3, 0.5, 0.95]),
     duplicate: seldom(0.3, 0.4),
     delay: pick(prng, flow ? [0, 10, 30, 60] : [0, 1, 10, 30, 100, 1_000]),
-    jitter: pick(prng, flow ? [0, 5, 20, 100] : [0, 0, 5, 20, 100, 1_000]),
+    jitter: pick(prng, flow ? [5, 20, 50, 100] : [0, 0, 5, 20, 100, 1_000]),
     damage: seldom(0.2, 0.1),
     send: pick(prng, flow ? [0.5, 1] : [0.02, 0.2, 0.5, 1]),
-    longest: pick(prng, [10, 100, 1_400, 6_000, 60_000, 200_000]),
-    forge: seldom(0.3, prng.chance(0.3) ? 1 : 0.1),
+    longest: pick(prng, [flow ? 300 : 10, flow ? 600 : 100, 1_400, 6_000, 60_000, 200_000]),
+    forge: seldom(0.3, prng.chance(flow ? 0.6 : 0.3) ? 1 : 0.1),
     repeat: seldom(0.3, 0.2),
     settings: seldom(0.4, 0.1),
     jump: seldom(0.35, prng.chance(0.3) ? 0.3 : 0.1),

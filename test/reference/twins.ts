@@ -65,8 +65,8 @@ const FIELDS: readonly (readonly [
 const COUNTERS = Object.keys(new Kcp(0, null).counters) as (keyof Kcp['counters'])[]
 
 /** Flights up to this long are compared segment by segment after every call, longer ones every so many calls. */
-const SHORT_FLIGHT = 8
-const LONG_LOOK = 32
+const SHORT_FLIGHT = 16
+const LONG_LOOK = 8
 
 export class Twins {
   readonly fast: Kcp
