@@ -55,6 +55,16 @@ export class DeadlineHeap {
     if (!this.up(id, position)) this.down(id, position)
   }
 
+  /** Lets `id`, which is absent, take the place of `old`, with the same deadline. */
+  replace(old: number, id: number): void {
+    const { cells, capacity } = this
+    const position = cells[capacity + old]!
+    cells[capacity + old] = 0
+    cells[capacity + id] = position
+    cells[capacity * 2 + id] = cells[capacity * 2 + old]!
+    cells[position - 1] = id
+  }
+
   delete(id: number): void {
     const { cells, capacity } = this
     const position = cells[capacity + id]! - 1

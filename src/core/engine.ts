@@ -820,7 +820,7 @@ export class Engine implements CongestionState {
       const cost = writer.used === 0 ? bytes + IP_OVERHEAD : bytes
       if (!this.fits(writer.used, len, -1) || !repeats.afford(cost, now)) return
       repeats.repeated(i, now)
-      snd.repeated(sn, now)
+      snd.repeated(now)
       this.counters.repeats++
       this.proof.sent(now)
       const at = writer.header(Command.Push, snd.frgOf(sn), now, sn, len)

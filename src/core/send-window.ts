@@ -9,7 +9,8 @@
  *
  * Payloads lie in cells of one arena, each with room for its segment's header in front. Nothing here walks the window:
  *
- * - **Deadlines** are in an indexed heap.
+ * - **Deadlines** are in an indexed heap: one for each segment that was resent, and one for each run of segments that
+ *   were sent once and are due at the same time, under the slot of its first one, the leader. Most runs are flushes.
  * - **Skips** (upstream's `fastack`: datagrams that acknowledged a later segment sent no earlier) are counted per event
  *   in O(1) for segments that were sent once ("first"): these lie in order of both sn and ts, so an event adds one to a
  *   prefix of them, and one mark at the prefix's end says so. A segment's count is the sum of the marks behind it.
@@ -49,8 +50,10 @@ const NEXT = 11
 const MARKS = 12
 /** The datagram (`epoch`) that acknowledged the segment. */
 const ACKED_IN = 13
-/** Latest time that it went out, repeats included (`repeated`). */
-const OUT_TS = 14
+/** 1: leads its run. */
+const LEADS = 14
+/** The flush (`flushes`) that found its RTO over. */
+const DUE_IN = 15
 
 /** STATE: free, or acknowledged. */
 const GONE = 0
@@ -93,6 +96,11 @@ export class SendWindow {
   private meta: Int32Array = NO_SLOTS
   private mask = -1
   private readonly deadlines: DeadlineHeap = new DeadlineHeap()
+  /** Whether the latest run has a leader, so that it may go on, and when it is due. */
+  private runOpen = false
+  private runAt = 0
+  /** Counts calls of `collectDue`. */
+  private flushes = 0
 
   /** The payloads, a cell each; in the arena's room datagrams are built, and long messages are cut. */
   readonly cells: CellArena = new CellArena()
@@ -122,6 +130,9 @@ export class SendWindow {
   /** Scratch: what is due in a flush, as distances from `base`. */
   private due: Int32Array = NO_SLOTS
   private dueCount = 0
+  /** Whether any segment was repeated, and when the latest was (`repeated`). */
+  private repeating = false
+  private repeatTs = 0
   /** Whether a segment will count as lost, and when, unless it is acknowledged before (`collectLate`). */
   hasLate = false
   lateAt = 0
@@ -234,7 +245,8 @@ export class SendWindow {
     const { meta } = this
     if (meta[word + XMIT] === 0) return false
     if (meta[word + STATE] === GONE && meta[word + ACKED_IN] !== this.epoch) return false
-    return seqDiff(ts, meta[word + FIRST_TS]!) >= 0 && seqDiff(ts, meta[word + OUT_TS]!) <= 0
+    if (seqDiff(ts, meta[word + FIRST_TS]!) < 0) return false
+    return seqDiff(ts, meta[word + TS]!) <= 0 || (this.repeating && seqDiff(ts, this.repeatTs) <= 0)
   }
 
   /** Another ACK for `sn` in the same datagram is none that `sentAt` knows. */
@@ -253,10 +265,20 @@ export class SendWindow {
   /** Acknowledges every sn before `una`. */
   ackUpTo(una: number, acked: OnAcked | undefined): void {
     if (this.inFlight === 0 || seqDiff(una, this.base) <= 0) return
+    const { meta } = this
+    let leader = -1
     while (this.inFlight > 0 && seqDiff(una, this.base) > 0) {
-      if (this.meta[(this.base & this.mask) * STRIDE + STATE] !== GONE) this.remove(this.base, acked)
+      const slot = this.base & this.mask
+      if (meta[slot * STRIDE + LEADS] !== 0) {
+        // What a leader left of its run went with it.
+        if (leader >= 0) this.deadlines.delete(leader)
+        leader = slot
+        meta[slot * STRIDE + LEADS] = 0
+      }
+      if (meta[slot * STRIDE + STATE] !== GONE) this.remove(this.base, acked)
       this.base = seqAdd(this.base, 1)
     }
+    if (leader >= 0) this.passLead(leader, this.base)
     this.settle()
   }
 
@@ -314,10 +336,12 @@ export class SendWindow {
   private collectTimedOut(now: number): void {
     this.dueCount = 0
     const { deadlines } = this
+    this.flushes = (this.flushes + 1) | 0
     while (deadlines.size > 0 && seqDiff(now, deadlines.firstAt()) >= 0) {
       const slot = deadlines.first()
       deadlines.delete(slot)
-      this.pushDue(this.snOf(slot))
+      if (this.meta[slot * STRIDE + STATE] === FIRST) this.pushRun(this.snOf(slot))
+      else this.pushTimedOut(this.snOf(slot))
     }
   }
 
@@ -332,16 +356,23 @@ export class SendWindow {
 
   /** Whether a collected segment is due because its RTO is over (and not only because it was skipped). */
   timedOut(sn: number): boolean {
-    return !this.deadlines.has(sn & this.mask)
+    return this.meta[(sn & this.mask) * STRIDE + DUE_IN] === this.flushes
   }
 
   /** Puts the collected segments from the i-th on back: they stay due for a later flush. */
   putBack(i: number): void {
     for (; i < this.dueCount; i++) {
-      const slot = this.dueSn(i) & this.mask
-      this.deadlines.set(slot, this.meta[slot * STRIDE + RESEND_AT]!)
+      this.schedule(this.dueSn(i))
     }
     this.stir(this.lastTs)
+  }
+
+  /** Gives a segment that is in no run a deadline of its own again. */
+  private schedule(sn: number): void {
+    const slot = sn & this.mask
+    const word = slot * STRIDE
+    if (this.meta[word + STATE] === FIRST) this.meta[word + LEADS] = 1
+    this.deadlines.set(slot, this.meta[word + RESEND_AT]!)
   }
 
   /** Notes the first transmission of `sn`, which is `fresh`, at `now`; due again at `resendAt` with `rto`. */
@@ -352,13 +383,24 @@ export class SendWindow {
     const { meta } = this
     meta[word + FIRST_TS] = now
     meta[word + TS] = now
-    meta[word + OUT_TS] = now
     meta[word + XMIT] = 1
     meta[word + RTO] = rto
     meta[word + RESEND_AT] = resendAt
     this.fresh = seqAdd(sn, 1)
-    if (this.ordered) meta[word + STATE] = FIRST
-    else this.link(slot)
+    if (!this.ordered) {
+      meta[word + LEADS] = 0
+      this.link(slot)
+      this.deadlines.set(slot, resendAt)
+      return
+    }
+    meta[word + STATE] = FIRST
+    if (this.runOpen && resendAt === this.runAt) {
+      meta[word + LEADS] = 0
+      return
+    }
+    meta[word + LEADS] = 1
+    this.runOpen = true
+    this.runAt = resendAt
     this.deadlines.set(slot, resendAt)
   }
 
@@ -371,6 +413,7 @@ export class SendWindow {
     if (meta[word + STATE] === FIRST) {
       this.passFirst()
       meta[word + SKIPS] = this.skipsOf(sn)
+      this.leaveRun(sn)
     } else {
       this.unlink(slot)
     }
@@ -379,23 +422,22 @@ export class SendWindow {
     // A segment that timed out keeps its skips, so it may be past the threshold already.
     else if (meta[word + SKIPS] !== 0) this.stir(now)
     meta[word + TS] = now
-    meta[word + OUT_TS] = now
     meta[word + XMIT]!++
     meta[word + RTO] = rto
     meta[word + RESEND_AT] = resendAt
     this.deadlines.set(slot, resendAt)
   }
 
-  /** Notes that `sn` goes out at `now` as a repeat: its ACK may name it, and nothing else follows from it. */
-  repeated(sn: number, now: number): void {
-    this.meta[(sn & this.mask) * STRIDE + OUT_TS] = now
+  /** Notes that some segment goes out at `now` as a repeat: ACKs may name that time, and nothing else follows from it. */
+  repeated(now: number): void {
+    this.repeating = true
+    this.repeatTs = now
   }
 
   /** Puts a collected segment off until `at`, though its RTO is over. */
   putOff(sn: number, at: number): void {
-    const slot = sn & this.mask
-    this.meta[slot * STRIDE + RESEND_AT] = at
-    this.deadlines.set(slot, at)
+    this.meta[(sn & this.mask) * STRIDE + RESEND_AT] = at
+    this.schedule(sn)
   }
 
   /**
@@ -429,7 +471,7 @@ export class SendWindow {
       this.hasLate = true
       return false
     }
-    if (this.deadlines.has(slot)) this.pushDue(at)
+    if (!this.timedOut(at)) this.pushDue(at)
     return true
   }
 
@@ -517,6 +559,7 @@ export class SendWindow {
     this.due = NO_SLOTS
     this.mask = -1
     this.deadlines.clear()
+    this.runOpen = false
     this.inFlight = this.queued = this.bytes = this.marks = 0
     this.listHead = this.listTail = 0
     this.hasLate = false
@@ -541,13 +584,42 @@ export class SendWindow {
     const len = meta[word + LEN]!
     this.ackedBytes += len
     acked?.(sn, meta[word + TS]! >>> 0, len, meta[word + XMIT]! >>> 0)
-    if (meta[word + STATE] === LISTED) this.unlink(slot)
+    if (meta[word + STATE] === LISTED) {
+      this.unlink(slot)
+      this.deadlines.delete(slot)
+    } else this.leaveRun(sn)
     meta[word + STATE] = GONE
     meta[word + ACKED_IN] = this.epoch
     this.cells.give(meta[word + CELL]!)
-    this.deadlines.delete(slot)
     this.inFlight--
     this.bytes -= len
+  }
+
+  /** A segment that was sent once goes, or is sent again: if it leads its run, the next one does. */
+  private leaveRun(sn: number): void {
+    const slot = sn & this.mask
+    if (this.meta[slot * STRIDE + LEADS] === 0) return
+    this.meta[slot * STRIDE + LEADS] = 0
+    this.passLead(slot, seqAdd(sn, 1))
+  }
+
+  /** Has the first segment from `sn` on that belongs to the run of `leader` lead it. Amortised: no run is walked twice. */
+  private passLead(leader: number, sn: number): void {
+    const { meta } = this
+    for (; seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+      const slot = sn & this.mask
+      const word = slot * STRIDE
+      if (meta[word + STATE] !== FIRST) continue
+      if (meta[word + LEADS] !== 0 || meta[word + RESEND_AT] !== meta[leader * STRIDE + RESEND_AT]) {
+        this.deadlines.delete(leader)
+        return
+      }
+      meta[word + LEADS] = 1
+      this.deadlines.replace(leader, slot)
+      return
+    }
+    this.deadlines.delete(leader)
+    this.runOpen = false
   }
 
   /** Moves `base` over what is gone. */
@@ -599,12 +671,14 @@ export class SendWindow {
       const slot = sn & this.mask
       if (this.meta[slot * STRIDE + STATE] === FIRST) {
         this.meta[slot * STRIDE + SKIPS] = count
+        this.meta[slot * STRIDE + LEADS] = 0
         this.link(slot)
+        this.deadlines.set(slot, this.meta[slot * STRIDE + RESEND_AT]!)
       }
       count -= this.meta[slot * STRIDE + MARKS]!
     }
     this.dropMarks(this.fresh)
-    this.ordered = false
+    this.ordered = this.runOpen = false
     this.stir(this.lastTs)
   }
 
@@ -619,9 +693,9 @@ export class SendWindow {
     // Counts fall with sn among FIRST segments, so those past the threshold are a prefix.
     let count = this.marks
     for (let sn = this.firstFrom; count >= resend && seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
-      const slot = sn & this.mask
-      if (this.meta[slot * STRIDE + STATE] === FIRST && this.deadlines.has(slot)) this.pushDue(sn)
-      count -= this.meta[slot * STRIDE + MARKS]!
+      const word = (sn & this.mask) * STRIDE
+      if (this.meta[word + STATE] === FIRST && !this.timedOut(sn)) this.pushDue(sn)
+      count -= this.meta[word + MARKS]!
     }
     if (!this.stirred) return
     this.stirred = false
@@ -632,12 +706,34 @@ export class SendWindow {
       if (
         this.meta[word + SKIPS]! >>> 0 >= resend &&
         (fastLimit <= 0 || this.meta[word + XMIT]! <= fastLimit) &&
-        this.deadlines.has(slot)
+        this.meta[word + DUE_IN] !== this.flushes
       ) {
         this.pushDue(this.snOf(slot))
       }
       link = this.meta[word + NEXT]!
     }
+  }
+
+  /** Every segment of a run is due. */
+  private pushRun(leader: number): void {
+    const { meta } = this
+    const resendAt = meta[(leader & this.mask) * STRIDE + RESEND_AT]!
+    meta[(leader & this.mask) * STRIDE + LEADS] = 0
+    for (let sn = leader; ; sn = seqAdd(sn, 1)) {
+      if (seqDiff(sn, this.fresh) >= 0) {
+        this.runOpen = false
+        return
+      }
+      const word = (sn & this.mask) * STRIDE
+      if (meta[word + STATE] !== FIRST) continue
+      if (meta[word + LEADS] !== 0 || meta[word + RESEND_AT] !== resendAt) return
+      this.pushTimedOut(sn)
+    }
+  }
+
+  private pushTimedOut(sn: number): void {
+    this.meta[(sn & this.mask) * STRIDE + DUE_IN] = this.flushes
+    this.pushDue(sn)
   }
 
   private pushDue(sn: number): void {
@@ -686,7 +782,9 @@ export class SendWindow {
       const to = slot * STRIDE
       meta.set(this.meta.subarray(from, from + STRIDE), to)
       const state = meta[to + STATE]!
-      if (state >= FIRST) this.deadlines.set(slot, meta[to + RESEND_AT]!)
+      if (state === LISTED || (state === FIRST && meta[to + LEADS] !== 0)) {
+        this.deadlines.set(slot, meta[to + RESEND_AT]!)
+      }
       if (state === LISTED) {
         meta[to + PREV] = moved(meta[to + PREV]!)
         meta[to + NEXT] = moved(meta[to + NEXT]!)
