@@ -1,0 +1,93 @@
+/**
+ * Who is measured on the impaired link: how each one's two ends are started, and why it may be missing.
+ * @module
+ */
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Child } from './child.ts'
+import type { EndOptions, MessagesTask } from './end.ts'
+import { goPeer, whyNoGo } from './go-peer.ts'
+import { type Congestion, FAR, type ImpairedLink, type Side, whyNotCongestion } from './link.ts'
+import { type KcpEndOptions, type ProtocolName, peerPackages } from './protocols.ts'
+
+export interface Contestant<Task extends EndOptions['task']> {
+  readonly name: string
+  /** What TCP uses on its link. */
+  readonly congestion?: Congestion
+  /** Why it cannot take part on this machine; undefined when it can. */
+  missing(): string | undefined
+  /** Starts one end: the receiver is far. */
+  start(link: ImpairedLink, role: EndOptions['role'], task: Task): Child
+}
+
+const PORT = 9000
+const SIDES: Readonly<Record<EndOptions['role'], Side>> = { receive: 'far', send: 'near' }
+
+const END = fileURLToPath(new URL('./end.js', import.meta.url))
+
+function inNode(
+  name: string,
+  protocol: ProtocolName,
+  kcp: KcpEndOptions = {},
+): Contestant<EndOptions['task']> {
+  return {
+    name,
+    missing: () => undefined,
+    start(link, role, task) {
+      const options: EndOptions = { role, protocol, at: { host: FAR, port: PORT }, task, kcp }
+      return link.start(SIDES[role], process.execPath, [END, JSON.stringify(options)])
+    },
+  }
+}
+
+/** Our own ends. */
+export function ours(name: string, kcp: KcpEndOptions): Contestant<EndOptions['task']> {
+  return inNode(name, 'kcp', kcp)
+}
+
+/** node:net. */
+export function tcp(congestion: Congestion): Contestant<EndOptions['task']> {
+  return { ...inNode(`TCP ${congestion}`, 'tcp'), congestion, missing: () => whyNotCongestion(congestion) }
+}
+
+export function udx(): Contestant<EndOptions['task']> {
+  const installed = fileURLToPath(new URL('node_modules/udx-native', peerPackages))
+  return {
+    ...inNode('udx-native', 'udx'),
+    missing: () => (existsSync(installed) ? undefined : 'udx-native is not installed in bench/peers'),
+  }
+}
+
+/** kcp-go with the settings of our preset fast; `fec`: data and parity shards. */
+export function kcpGo(fec?: readonly [number, number]): Contestant<MessagesTask> {
+  const [data, parity] = fec ?? [0, 0]
+  return {
+    name: `kcp-go ${fec === undefined ? 'fast' : `FEC ${data}/${parity}`}`,
+    missing: whyNoGo,
+    start(link, role, { size, intervalMs, warmUp, count }) {
+      return link.start(SIDES[role], goPeer(), [
+        `-role=${role}`,
+        `-addr=${FAR}:${PORT}`,
+        `-size=${size}`,
+        `-interval=${intervalMs}ms`,
+        `-warmup=${warmUp}`,
+        `-count=${count}`,
+        `-data=${data}`,
+        `-parity=${parity}`,
+      ])
+    },
+  }
+}
+
+/** Those that can take part, and a line for each that cannot. */
+export function present<Task extends EndOptions['task']>(
+  contestants: readonly Contestant<Task>[],
+): { readonly present: readonly Contestant<Task>[]; readonly absent: readonly string[] } {
+  const reasons = new Map(contestants.map((contestant) => [contestant, contestant.missing()]))
+  return {
+    present: contestants.filter((contestant) => reasons.get(contestant) === undefined),
+    absent: [...reasons].flatMap(([{ name }, why]) =>
+      why === undefined ? [] : [`Without ${name}: ${why}.`],
+    ),
+  }
+}
