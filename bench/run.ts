@@ -10,6 +10,8 @@ import { benchBulk } from './bulk.ts'
 import { type Contestant, contestants } from './contestants.ts'
 import { benchEcho } from './echo.ts'
 import { benchEngine } from './engine.ts'
+import { benchLongFat } from './link/long-fat.ts'
+import { benchLossy } from './link/lossy.ts'
 import { benchMemory } from './memory.ts'
 import { benchMessages } from './messages.ts'
 import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rounds.ts'
@@ -21,18 +23,21 @@ const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant
   bulk: benchBulk,
   echo: benchEcho,
   sessions: benchSessions,
+  lossy: (effort) => benchLossy(effort),
+  longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
 }
 
 const HELP = `Measures kcp-io on this machine, and beside it the peers that are here.
 
-  npm run bench                        about seven minutes
+  npm run bench                        about a quarter of an hour
   npm run bench -- --quick             some seconds: shows that it runs, no figures to quote
   npm run bench -- --only bulk,echo    parts: ${Object.keys(PARTS).join(', ')}
   npm run bench -- --no-peers          only kcp-io and what Node has itself
   npm run bench -- --markdown          tables in Markdown
   npm run bench -- --json              all figures as one JSON object
 
+lossy and longfat make network namespaces: as root, on Linux.
 Peers from npm come with: npm run bench:peers
 kcp-go comes with:        apt-get install golang-go golang-github-xtaci-kcp-dev (Debian, Ubuntu)
 `

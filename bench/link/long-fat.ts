@@ -46,23 +46,22 @@ const FLIGHT = 1.25
  * round trip while the others go on, and at 1 % loss that happens five times in a row to one of 10^10.
  */
 const WINDOW = 6
-/** Least RTO, in round trips. */
-const RTO_TRIPS = 4
 
-/**
- * Settings for a path whose rate and round trip are known. No timeout before the queue can be full and a round trip
- * more: an RTO near the round trip takes a queue that grows for loss, and that the segments behind it arrived tells of
- * real loss sooner.
- */
+/** Settings for a path whose rate and round trip are known. */
 export function sizedTo({ rtt, bytesPerSec }: Path): KcpEndOptions {
   const holds = (bytesPerSec * rtt) / 1000 / (MTU + IP_OVERHEAD)
-  const flight = Math.ceil(holds * FLIGHT)
   const window = Math.ceil(holds * WINDOW)
   return {
-    flight,
     session: {
       preset: 'turbo',
-      kcp: { mtu: MTU, sndWnd: window, rcvWnd: window, minRto: RTO_TRIPS * rtt, streamMode: true },
+      kcp: {
+        mtu: MTU,
+        sndWnd: window,
+        rcvWnd: window,
+        maxInFlight: Math.ceil(holds * FLIGHT),
+        lossDetection: 'time',
+        streamMode: true,
+      },
       sendQueueLimit: window,
       maxSendBytes: 2 * window * MTU,
     },
@@ -122,7 +121,7 @@ export async function benchLongFat(effort: Effort, overrides: Partial<LongFatOpt
       `and a relay: RTT ${rtt} ms, ${loss * 100} % of IP packets lost each way (seed ${seed}), ${show(bytesPerSec / 1e6)} MB/s of IP packets, a tail-drop`,
       'queue of one bandwidth-delay product. Share: of that rate, as payload delivered. Sent: bytes of IP packets on the',
       `way there per byte delivered; back: on the way back. kcp-io: ${FLIGHT} of what the path holds in flight, windows of ${WINDOW},`,
-      `no RTO below ${RTO_TRIPS} RTT; kcp-io turbo: the preset as it is.`,
+      `losses told by time; kcp-io turbo: the preset as it is.`,
       relayLine(relays),
       ...contestants.absent,
     ],

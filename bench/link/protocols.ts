@@ -14,7 +14,6 @@ import {
   type KcpStream,
   listen,
 } from '../../src/index.ts'
-import { flightWindow } from './flight-window.ts'
 import { FAR, NEAR, projectRoot } from './link.ts'
 
 export interface Address {
@@ -42,8 +41,6 @@ export type ProtocolName = 'kcp' | 'tcp' | 'udx'
 /** What our own ends are told. */
 export interface KcpEndOptions {
   readonly session?: Partial<KcpListenOptions & KcpConnectOptions>
-  /** Limits the segments in flight; see flight-window.ts. */
-  readonly flight?: number
 }
 
 export async function openProtocol(name: ProtocolName, kcp: KcpEndOptions): Promise<Protocol> {
@@ -51,7 +48,7 @@ export async function openProtocol(name: ProtocolName, kcp: KcpEndOptions): Prom
   return name === 'tcp' ? overTcp : overUdx()
 }
 
-function overKcp({ session = {}, flight }: KcpEndOptions): Protocol {
+function overKcp({ session = {} }: KcpEndOptions): Protocol {
   return {
     async receive(at, onData) {
       const listener = await listen({ preset: 'fast', ...session, ...at }, (stream) => {
@@ -61,7 +58,6 @@ function overKcp({ session = {}, flight }: KcpEndOptions): Protocol {
     },
     async dial(to) {
       const stream: KcpStream = await connect({ preset: 'fast', ...session, ...to })
-      if (flight !== undefined) stream.kcp.setCongestion(flightWindow(stream.kcp, flight))
       stream.on('error', fail)
       return {
         send: (message) => void stream.send(message),

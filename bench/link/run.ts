@@ -3,7 +3,7 @@
  * @module
  */
 import { parseArgs } from 'node:util'
-import { FULL, printReport, QUICK } from '../rounds.ts'
+import { asText, FULL, QUICK } from '../rounds.ts'
 import { benchLongFat } from './long-fat.ts'
 import { benchLossy, LOSSY_CONTESTANTS } from './lossy.ts'
 
@@ -79,5 +79,5 @@ if (values.help === true || (what !== 'lossy' && what !== 'longfat')) {
           }),
         )
   if (values.json === true) console.log(JSON.stringify(report.figures, null, 2))
-  else printReport(report)
+  else console.log(asText(report))
 }

@@ -118,6 +118,12 @@ export interface ResolvedKcpConfig {
   /** First wait before a closed window is probed, 1 .. 120000 ms. Default 5000. */
   readonly probeInterval: number
   /**
+   * Most segments in flight that are not acknowledged one by one, 1 .. 65535; 0: as many as the windows allow, which
+   * count from the oldest one missing. For bulk over a path of a known size: windows of several round trips, and this
+   * for what the path holds. Default 0.
+   */
+  readonly maxInFlight: number
+  /**
    * How a loss is told before the RTO. 'count': by `resend` ACKs for later segments, as upstream. 'time': by an ACK for
    * anything sent later (RFC 8985), with an allowance for reordering; also probes the tail of a flight, repeats few
    * segments when an RTO ends though many are in flight, and takes back what a spurious RTO did. Default 'count'.
@@ -157,6 +163,7 @@ const BASE: ResolvedKcpConfig = Object.freeze({
   fastLimit: 5,
   maxFragments: KCP_MAX_FRAGMENTS,
   probeInterval: PROBE_INITIAL,
+  maxInFlight: 0,
   lossDetection: 'count',
   redundancy: 0,
   hardening: PARITY,
@@ -208,6 +215,7 @@ const RANGES = {
   fastLimit: [0, 0x7fff_ffff],
   maxFragments: [1, FRAGMENTS_MAX],
   probeInterval: [1, 120_000],
+  maxInFlight: [0, WND_MAX],
 } as const
 
 const FIELDS: ReadonlySet<string> = new Set(Object.keys(BASE))

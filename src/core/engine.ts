@@ -85,6 +85,8 @@ export class Engine implements CongestionState {
   sndUna = 0
   /** Most segments in flight. */
   sndWnd = 32
+  /** Most segments in flight that were not acknowledged one by one; 0: as many as the windows allow. */
+  maxInFlight = 0
   /** Free slots that the peer told last. Until it did, upstream's guess of 128. */
   rmtWnd = 128
   /** Congestion window, segments; 0 until the first flush. */
@@ -439,7 +441,8 @@ export class Engine implements CongestionState {
     const late = seqDiff(now, this.flushAt)
     if (late >= 0 || late < -CLOCK_JUMP) return now
     let wait = Math.min(-late, this.interval)
-    if (this.snd.fresh !== this.snd.sndNxt) return now
+    // An ACK may have removed what was never sent (unless strictAck), so fresh .. sndNxt can be empty.
+    for (let sn = this.snd.fresh; sn !== this.snd.sndNxt; sn = seqAdd(sn, 1)) if (this.snd.has(sn)) return now
     if (this.hasTimer) wait = Math.min(wait, seqDiff(this.timerAt, now))
     const { repeatAt } = this
     if (repeatAt !== undefined) wait = Math.min(wait, seqDiff(repeatAt, now))
@@ -524,6 +527,7 @@ export class Engine implements CongestionState {
   /** How losses are told, and what is repeated before they are; see KcpConfig. */
   protected setRecovery(lossDetection: 'count' | 'time', redundancy: number | 'auto'): void {
     this.lossDetection = lossDetection
+    this.rtt.steady = lossDetection === 'time'
     const repeating = redundancy !== 0
     if (lossDetection === 'count' && !repeating) this.detector = null
     else this.detector ??= new LossDetector()
@@ -597,7 +601,7 @@ export class Engine implements CongestionState {
   private sampleRtt(ts: number): void {
     const rtt = seqDiff(this.now, ts)
     if (rtt < 0) return
-    this.rtt.sample(rtt, this.interval)
+    this.rtt.sample(rtt, this.interval, this.now)
     this.controller?.onRtt?.(this, rtt)
   }
 
@@ -699,7 +703,9 @@ export class Engine implements CongestionState {
     let window = Math.min(this.sndWnd, this.rmtWnd)
     if (this.controller !== null || !this.nocwnd) window = Math.min(this.cwnd, window)
     const end = seqAdd(this.sndUna, window)
-    while (snd.queued > 0 && seqDiff(snd.sndNxt, end) < 0) snd.admit(this.rtt.rto, this.now)
+    const most = this.maxInFlight > 0 ? this.maxInFlight : NEVER
+    while (snd.queued > 0 && seqDiff(snd.sndNxt, end) < 0 && snd.inFlight < most)
+      snd.admit(this.rtt.rto, this.now)
   }
 
   /**

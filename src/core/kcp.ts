@@ -72,6 +72,7 @@ export class Kcp extends Engine {
       fastLimit: this.fastLimit,
       maxFragments: this.maxFragments,
       probeInterval: this.probe.initial,
+      maxInFlight: this.maxInFlight,
       lossDetection: this.lossDetection,
       redundancy: this.redundancy,
       hardening: this.hardening,
@@ -265,6 +266,7 @@ export class Kcp extends Engine {
     this.fastLimit = config.fastLimit
     this.maxFragments = config.maxFragments
     this.probe.initial = config.probeInterval
+    this.maxInFlight = config.maxInFlight
     this.setRecovery(config.lossDetection, config.redundancy)
     this.snd.reconsider()
   }

@@ -4,6 +4,7 @@
  * where the RFC says 1 s.
  * @module
  */
+import { seqDiff } from './seq.ts'
 
 /** Upper bound of the RTO, ms. RFC 6298 (2.5) asks for at least 60 s. Upstream's IKCP_RTO_MAX. */
 export const RTO_MAX = 60_000
@@ -23,24 +24,44 @@ export class RttEstimator {
   rto: number = RTO_INITIAL
   /** Lower bound of `rto`, ms. */
   minRto: number = RTO_MIN
+  /**
+   * Forget variation once a round trip instead of with each measurement: thousands of them a second would otherwise
+   * remember a millisecond, and any queue that grows would end every RTO (RFC 7323 appendix G).
+   */
+  steady = false
+  /** The largest deviation of this round trip, and when it began, u32 ms. */
+  private worst = 0
+  private tripAt = 0
 
   /**
-   * Folds in one measurement, 0 .. 2^31-1 ms. Divisions truncate and products wrap at 32 bits as in ikcp.c: a forged
+   * Folds in one measurement, 0 .. 2^31-1 ms, made at `now`. Divisions truncate and products wrap at 32 bits as in ikcp.c: a forged
    * ts can make `rtt` huge, and parity holds there too.
    */
-  sample(rtt: number, interval: number): void {
+  sample(rtt: number, interval: number, now = 0): void {
     if (this.srtt === 0) {
       this.srtt = rtt
       this.rttvar = (rtt / 2) | 0
     } else {
       // RFC 6298 (2.3): RTTVAR is updated before SRTT, from the old SRTT.
       const deviation = Math.abs(rtt - this.srtt)
-      this.rttvar = ((Math.imul(3, this.rttvar) + deviation) / 4) | 0
+      if (this.steady) this.vary(deviation, now)
+      else this.rttvar = ((Math.imul(3, this.rttvar) + deviation) / 4) | 0
       this.srtt = (((Math.imul(7, this.srtt) + rtt) | 0) / 8) | 0
       if (this.srtt < 1) this.srtt = 1
     }
     const variance = Math.imul(4, this.rttvar) >>> 0
     const rto = (this.srtt + Math.max(interval, variance)) >>> 0
     this.rto = Math.min(Math.max(this.minRto >>> 0, rto), RTO_MAX)
+  }
+
+  /** Takes more variation at once, and less when the round trip was over in which the most was `worst`. */
+  private vary(deviation: number, now: number): void {
+    this.worst = Math.max(this.worst, deviation)
+    const trip = seqDiff(now, this.tripAt) >= this.srtt
+    if (trip) {
+      this.rttvar = Math.max(this.worst, ((3 * this.rttvar + this.worst) / 4) | 0)
+      this.worst = 0
+      this.tripAt = now
+    } else if (deviation > this.rttvar) this.rttvar = deviation
   }
 }

@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { ours } from '../../bench/link/contestants.ts'
 import { type DirectionCounters, LATE_STEP, lateness } from '../../bench/link/counters.ts'
-import { flightWindow } from '../../bench/link/flight-window.ts'
 import { burstLoss, whyNoLink } from '../../bench/link/link.ts'
 import { type Path, sizedTo } from '../../bench/link/long-fat.ts'
 import { benchLossy } from '../../bench/link/lossy.ts'
@@ -140,10 +139,7 @@ const LONG_FAT: Path = { rtt: 100, loss: 0.01, bytesPerSec: 20_000_000 }
 const START_MS = 1_000
 
 /** The bulk measurement on the simulator's clock: share of the link and bytes sent per byte delivered. */
-function transfer(
-  config: KcpSessionConfig,
-  flight?: number,
-): { readonly share: number; readonly sent: number } {
+function transfer(config: KcpSessionConfig): { readonly share: number; readonly sent: number } {
   const { rtt, loss, bytesPerSec } = LONG_FAT
   const overhead = 28
   // The simulator knows datagrams only: what it carries of them is less by what IP and UDP add.
@@ -151,7 +147,6 @@ function transfer(
   const link = { delayMs: rtt / 2, loss, rateBytesPerSec, queueBytes: (rateBytesPerSec * rtt) / 1000 }
   const pair = new SessionPair({ seed: 1, config, link })
   const { client, clock } = pair
-  if (flight !== undefined) client.kcp.setCongestion(flightWindow(client.kcp, flight))
   const chunk = new Uint8Array(64 * 1024)
   const fill = (): void => {
     while (client.writable) pair.write(client, chunk)
@@ -174,12 +169,13 @@ function transfer(
 }
 
 test('sized to a long path that loses, a transfer takes nine tenths of it, and sends little twice', () => {
-  const { session, flight } = sizedTo(LONG_FAT)
-  const sized = transfer(session!, flight)
+  const { session } = sizedTo(LONG_FAT)
+  const sized = transfer(session!)
   ok(sized.share >= 0.9, `${sized.share}`)
   ok(sized.sent <= 1.15, `${sized.sent}`)
   // The same without the limit on what is in flight: the window stands still, then overflows the queue.
-  const windowOnly = transfer({ ...session, kcp: { ...session!.kcp, sndWnd: flight!, nc: true } })
+  const { maxInFlight, ...kcp } = session!.kcp!
+  const windowOnly = transfer({ ...session, kcp: { ...kcp, sndWnd: maxInFlight } })
   ok(windowOnly.share < 0.6, `${windowOnly.share}`)
 })
 

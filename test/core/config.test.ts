@@ -25,6 +25,7 @@ const DEFAULTS = {
   fastLimit: 5,
   maxFragments: 127,
   probeInterval: 5000,
+  maxInFlight: 0,
   lossDetection: 'count',
   redundancy: 0,
   hardening: PARITY,
@@ -72,6 +73,7 @@ test('every field of a preset can be overridden', () => {
     fastLimit: 0,
     maxFragments: 255,
     probeInterval: 700,
+    maxInFlight: 40,
     lossDetection: 'time',
     redundancy: 1.5,
     hardening: HARDENED,
@@ -130,6 +132,7 @@ const RANGES: readonly (readonly [field: string, low: number, high: number])[] =
   ['fastLimit', 0, I32],
   ['maxFragments', 1, 255],
   ['probeInterval', 1, 120_000],
+  ['maxInFlight', 0, 65_535],
 ]
 
 test('every whole-number field is in this table', () => {
@@ -137,6 +140,8 @@ test('every whole-number field is in this table', () => {
     Object.entries(DEFAULTS)
       .filter(([, value]) => typeof value === 'number')
       .map(([field]) => field)
+      // Takes fractions, and a word.
+      .filter((field) => field !== 'redundancy')
       .sort(),
     RANGES.map(([field]) => field).sort(),
   )

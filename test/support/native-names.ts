@@ -4,18 +4,26 @@ import { UdpBatchTransport } from '../../src/node/udp-batch.ts'
 import { UdpTransport } from '../../src/node/udp-transport.ts'
 import type { DatagramHandler } from '../../src/session/transport.ts'
 
-export const native = {
+export const native: {
+  readonly Feature: typeof Feature
+  readonly Row: typeof Row
+  readonly UdpBatchTransport: typeof UdpBatchTransport
+  readonly UdpTransport: typeof UdpTransport
+  readonly nativeStatus: typeof nativeStatus
+  readonly nativeUdp: typeof nativeUdp
+  /** A handler that does nothing but what is given. */
+  readonly sink: (handler?: Partial<DatagramHandler>) => DatagramHandler
+} = {
   Feature,
   Row,
   UdpBatchTransport,
   UdpTransport,
   nativeStatus,
   nativeUdp,
-  /** A handler that does nothing but what is given. */
-  sink: (handler: Partial<DatagramHandler> = {}): DatagramHandler => ({
+  sink: (handler = {}) => ({
     onDatagram: () => undefined,
     onError: () => undefined,
     onClose: () => undefined,
     ...handler,
   }),
-} as const
+}

@@ -23,7 +23,10 @@ const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
 export const withoutIPv6: false | string = withoutAddon || (hasIPv6 ? false : 'no ::1 on this machine')
 
 /** Real time: nothing here may take longer. */
-export const timely = { timeout: 20_000, skip: withoutAddon }
+export const timely: { readonly timeout: number; readonly skip: false | string } = {
+  timeout: 20_000,
+  skip: withoutAddon,
+}
 
 /** All sums of Feature. */
 export const FEATURE_SETS: readonly number[] = Array.from({ length: ALL_FEATURES + 1 }, (_, i) => i)
