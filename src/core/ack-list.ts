@@ -14,9 +14,6 @@ export class AckList {
   pairs: Uint32Array = NONE
   /** Pairs owed. */
   count = 0
-  private spare = false
-  private spareSn = 0
-  private spareTs = 0
   /** Where an sn was listed, for `pushOnce`: position + 1 at sn modulo the length; a hint, checked on use. */
   private index: Int32Array = NO_INDEX
 
@@ -37,40 +34,20 @@ export class AckList {
    * listed again; the index grows with the list, so the list stays within twice the number of distinct sn.
    */
   pushOnce(sn: number, ts: number): void {
-    if (this.renew(sn, ts)) return
+    const place = sn & (this.index.length - 1)
+    const listed = this.index.length === 0 ? 0 : this.index[place]!
+    if (listed !== 0 && listed <= this.count && this.pairs[(listed - 1) * 2] === sn) {
+      this.pairs[(listed - 1) * 2 + 1] = ts
+      return
+    }
     this.push(sn, ts)
     if (this.index.length < this.pairs.length) this.reindex()
-    else this.index[sn & (this.index.length - 1)] = this.count
+    else this.index[place] = this.count
   }
 
-  /** Gives an sn that is listed the newer ts; false: it is not listed. */
-  private renew(sn: number, ts: number): boolean {
-    const listed = this.index.length === 0 ? 0 : this.index[sn & (this.index.length - 1)]!
-    if (listed === 0 || listed > this.count || this.pairs[(listed - 1) * 2] !== sn) return false
-    this.pairs[(listed - 1) * 2 + 1] = ts
-    return true
-  }
-
-  /**
-   * A repeat of what una acknowledges anyway: any other ACK of the flush says it too, so this one goes only if there is
-   * none.
-   */
-  pushSpare(sn: number, ts: number): void {
-    if (this.renew(sn, ts)) return
-    this.spare = true
-    this.spareSn = sn
-    this.spareTs = ts
-  }
-
-  /** Lists the spare ACK if nothing else is owed. */
-  settle(): void {
-    if (this.spare && this.count === 0) this.push(this.spareSn, this.spareTs)
-    this.spare = false
-  }
-
-  /** Whether anything is owed. */
-  get owed(): boolean {
-    return this.count > 0 || this.spare
+  /** Whether the latest ACK owed echoes `ts`. */
+  echoes(ts: number): boolean {
+    return this.count > 0 && this.pairs[this.count * 2 - 1] === ts
   }
 
   clear(): void {

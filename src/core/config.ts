@@ -46,8 +46,8 @@ export interface KcpHardening {
   /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
   readonly dedupeAcks: boolean
   /**
-   * A repeat of what una acknowledges anyway gets an ACK only in a flush that has no other: C answers each copy, so
-   * repeats cost the way back as much as the way there.
+   * A repeat of what una acknowledges gets no ACK of its own behind one that echoes the same ts, as in a datagram of new
+   * segments and repeats: C answers each copy, so repeats cost the way back as much as the way there.
    */
   readonly spareAcks: boolean
   /** Take the peer's window only from segments that are not older than what is known (una). */

@@ -54,7 +54,7 @@ const DUP_ACKS = 3
 const TAIL_ROUND_TRIPS = 2
 const TAIL_MIN = 10
 /** Nothing is repeated while more than this is in flight, bytes: that is a transfer, whose window repeats would fill. */
-const REPEAT_IN_FLIGHT_MAX = 16 * 1024
+const REPEAT_IN_FLIGHT_MAX = 8 * 1024
 /** Nor while the round trip is this many times the shortest of late, and LOADED_MS more: a queue is full somewhere. */
 const LOADED_TIMES = 2
 const LOADED_MS = 10
@@ -624,11 +624,12 @@ export class Engine implements CongestionState {
       counters.overLimit++
       return
     }
-    // The segments of a challenge are empty (path-proof.ts); those have to be answered.
-    if (hardening.spareAcks && ahead < 0 && len > 0) this.acks.pushSpare(sn, ts)
-    else if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
-    else this.acks.push(sn, ts)
     this.proof.heardTs = ts
+    // Of a datagram of new segments and repeats the ACKs of the former say it all: una, and the ts that they share. An
+    // empty segment may be a challenge (path-proof.ts), which wants its own.
+    if (hardening.spareAcks && ahead < 0 && len > 0 && this.acks.echoes(ts)) return
+    if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
+    else this.acks.push(sn, ts)
     if (ahead < 0) return
     if (rcv.store(sn, frg, at, len)) counters.segmentsIn++
     else counters.duplicates++
@@ -672,7 +673,6 @@ export class Engine implements CongestionState {
 
   private flushAcks(writer: DatagramWriter): void {
     const { acks, mtu } = this
-    acks.settle()
     const { count, pairs } = acks
     if (count === 0) return
     for (let i = 0; i < count; i++) {
@@ -815,8 +815,8 @@ export class Engine implements CongestionState {
     const { snd, now } = this
     repeats.settle(this.isInFlight)
     if (!repeats.pending || !this.mayRepeat) return
-    const lone = writer.used === 0
-    if (lone && seqDiff(now, repeats.loneAt(this.rtt.srtt)) < 0) return
+    if (writer.used === 0 && seqDiff(now, repeats.loneAt(this.rtt.srtt)) < 0) return
+    repeats.tried(now)
     for (let i = 0; i < repeats.size; i++) {
       const sn = repeats.snAt(i)
       if (!repeats.isRipe(i, now) || !snd.has(sn)) continue
@@ -824,7 +824,10 @@ export class Engine implements CongestionState {
       const bytes = KCP_OVERHEAD + len
       if (writer.used + bytes > this.mtu) continue
       const cost = writer.used === 0 ? bytes + IP_OVERHEAD : bytes
-      if (!this.fits(writer.used, len, -1) || !repeats.afford(cost, now)) return
+      if (!this.fits(writer.used, len, -1) || !repeats.afford(cost, now)) {
+        repeats.clear()
+        return
+      }
       repeats.repeated(i, now)
       snd.repeated(now)
       this.counters.repeats++
@@ -836,7 +839,7 @@ export class Engine implements CongestionState {
 
   private get mayRepeat(): boolean {
     const { snd, rtt, detector } = this
-    if (snd.queued > 0 || snd.bytes > REPEAT_IN_FLIGHT_MAX) return false
+    if (snd.queued > 0 || snd.bytes > REPEAT_IN_FLIGHT_MAX || rtt.srtt === 0) return false
     return rtt.srtt <= LOADED_TIMES * detector!.shortest + LOADED_MS
   }
 

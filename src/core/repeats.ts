@@ -8,7 +8,7 @@
  * See docs/decisions/0016.
  * @module
  */
-import { seqDiff } from './seq.ts'
+import { seqAdd, seqDiff } from './seq.ts'
 
 /** Transmissions remembered: more were repeated often enough, or are bulk. A power of two. */
 const REMEMBERED = 64
@@ -46,6 +46,8 @@ export class Repeats {
   /** Transmissions noted so far; the newest lies before it. */
   private end = 0
   private count = 0
+  /** Latest time that a segment or a repeat left, or could have. */
+  private quietSince = 0
   /** What fractions of the level have added up to. */
   private owed = 0
   /** Time between two messages, ms, smoothed; and when the latest was noted. */
@@ -77,6 +79,7 @@ export class Repeats {
     this.left[at] = times
     this.sentAt[at] = now
     this.count = Math.min(this.count + 1, REMEMBERED)
+    this.quietSince = now
   }
 
   /** The sn of the i-th newest. */
@@ -107,6 +110,11 @@ export class Repeats {
     this.sentAt[at] = now
   }
 
+  /** A flush at `now` had its chance, whatever came of it. */
+  tried(now: number): void {
+    this.quietSince = now
+  }
+
   /** Forgets the oldest ones that are done: acknowledged (`has` says which are not) or repeated often enough. */
   settle(has: (sn: number) => boolean): void {
     while (this.count > 0) {
@@ -121,15 +129,14 @@ export class Repeats {
     this.count = 0
   }
 
-  /** When the newest goes out again on its own, u32 ms; only while `pending`. */
+  /** When repeats go out on their own, u32 ms; only while `pending`. */
   loneAt(srtt: number): number {
-    const at = this.slot(0)
     const expected = this.interval * LATE
     const wait =
       expected <= Math.max(srtt * WAIT_SHARE, PATIENCE)
         ? expected
         : Math.min(LONE_MAX, Math.max(LONE_MIN, srtt * LONE_SHARE))
-    return (this.sentAt[at]! + Math.ceil(wait)) >>> 0
+    return seqAdd(this.quietSince, Math.ceil(wait))
   }
 
   /**

@@ -484,7 +484,7 @@ export class KcpSession implements Task {
    * promise writes after this one, and ACKs and answer share a datagram then. true: wants that turn.
    */
   private answer(now: number): boolean {
-    if (!this.acksWaited && this.kcp.acks.owed && this.kcp.snd.queued === 0) {
+    if (!this.acksWaited && this.kcp.acks.count > 0 && this.kcp.snd.queued === 0) {
       this.acksWaited = true
       return true
     }
@@ -703,6 +703,8 @@ export class KcpSession implements Task {
   private heed(notice: CloseNotice, now: number): void {
     if (this.config.lifecycle !== 'fin' || !this.notices.believes(notice, now)) return
     this.lead.heardAt = now
+    // It names a ts that went to this address only.
+    if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
     if (notice.kind === NoticeKind.FinAck) {
       this.finAcked = true
     } else if (notice.kind === NoticeKind.Fin) {

@@ -81,8 +81,6 @@ export class ReferenceEngine {
   /** ACKs for the next flush, and how many C would have room for before its list grows. */
   owed: { readonly sn: number; ts: number }[] = []
   owedRoom = 0
-  /** An ACK that goes out if no other does. */
-  spare: { readonly sn: number; readonly ts: number } | undefined
   /** Most payload bytes held here, and by all engines that share the budget. */
   maxBytes: number = Number.POSITIVE_INFINITY
   budget: { used: number; readonly limit: number } = { used: 0, limit: Number.POSITIVE_INFINITY }
@@ -300,9 +298,10 @@ export class ReferenceEngine {
       counters.overLimit++
       return
     }
-    if (hardening.spareAcks && ahead < 0 && data.length > 0) this.oweSpare(sn, ts)
-    else this.owe(sn, ts)
     this.heardTs = ts
+    // una and the ts of the ACK before say it already.
+    if (hardening.spareAcks && ahead < 0 && data.length > 0 && this.owed.at(-1)?.ts === ts) return
+    this.owe(sn, ts)
     if (ahead < 0) return
     if (this.rcvBuf.some((one) => one.sn === sn)) {
       counters.duplicates++
@@ -315,28 +314,16 @@ export class ReferenceEngine {
     this.moveInOrder()
   }
 
-  /** una says it already: this ACK goes out only in a flush that has no other, unless it is listed anyway. */
-  private oweSpare(sn: number, ts: number): void {
-    if (this.config.hardening.dedupeAcks && this.renewListed(sn, ts)) return
-    this.spare = { sn, ts }
-  }
-
   /** Lists an ACK, or gives the listed one the newer ts; of several sn with one place in a table, the latest is found. */
   private owe(sn: number, ts: number): void {
-    if (!this.config.hardening.dedupeAcks || !this.renewListed(sn, ts)) this.list(sn, ts)
-  }
-
-  private list(sn: number, ts: number): void {
-    if (this.owed.length === this.owedRoom) this.owedRoom = Math.max(8, 2 * this.owedRoom)
-    this.owed.push({ sn, ts })
-  }
-
-  private renewListed(sn: number, ts: number): boolean {
     const places = 2 * this.owedRoom
     const listed = this.owed.findLast((one) => one.sn % places === sn % places)
-    if (listed?.sn !== sn) return false
-    listed.ts = ts
-    return true
+    if (this.config.hardening.dedupeAcks && listed?.sn === sn) {
+      listed.ts = ts
+      return
+    }
+    if (this.owed.length === this.owedRoom) this.owedRoom = Math.max(8, 2 * this.owedRoom)
+    this.owed.push({ sn, ts })
   }
 
   private moveInOrder(): void {
@@ -402,8 +389,6 @@ export class ReferenceEngine {
     const wnd = hardening.clampWnd ? Math.min(this.freeSlots(), 65_535) : this.freeSlots()
     const blank = { conv: this.conv, frg: 0, wnd, una: this.rcvNxt, len: 0, data: NOTHING }
 
-    if (this.spare !== undefined && this.owed.length === 0) this.list(this.spare.sn, this.spare.ts)
-    this.spare = undefined
     for (const ack of this.owed) this.write({ ...blank, cmd: ACK, ...ack })
     counters.acksOut += this.owed.length
     // In C the probes carry what the last ACK left in their fields.

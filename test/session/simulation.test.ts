@@ -24,6 +24,9 @@ function run(seed: number): { readonly log: string; readonly took: number } {
     rcvWnd: prng.int(128, 256),
     nodelay: prng.int(0, 2) as 0 | 1 | 2,
     resend: prng.int(0, 3),
+    lossDetection: prng.chance(0.5) ? ('time' as const) : ('count' as const),
+    redundancy: ([0, 0, 1, 1.5, 3, 'auto'] as const)[prng.int(0, 5)]!,
+    maxInFlight: prng.chance(0.2) ? prng.int(1, 60) : 0,
     fastLimit: prng.int(0, 5),
   }
   const link = () => ({
