@@ -32,6 +32,8 @@ interface Measured {
 /** Peers that are introduced at once: below the listener's limits for peers unproven. */
 const BATCH = 500
 const MESSAGE = 64
+/** After so much silence, ms, sessions have given back what they do not need. */
+const SILENCE = 3_500
 
 export async function benchMemory({ memorySessions: sessions, idleMs }: Effort): Promise<Report> {
   const child = fork(fileURLToPath(import.meta.url), [String(sessions), String(idleMs)], {
@@ -95,6 +97,7 @@ async function measureSessions(count: number, idleMs: number): Promise<Measured>
   for (let from = 1; from <= count; from += BATCH) {
     await introduce(transport, from * 65_536, Math.min(BATCH, count + 1 - from))
   }
+  await sleep(SILENCE)
   const after = await settledMemory()
   const { sessions, pending } = listener.stats()
   if (sessions !== count || pending !== 0) {

@@ -491,6 +491,13 @@ export class Engine implements CongestionState {
     if (this.writer === null) this.letGo()
   }
 
+  /** Whether `trim` would give anything back. */
+  get trimmable(): boolean {
+    const { snd, rcv, acks } = this
+    if (snd.inFlight > 0 || snd.queued > 0 || rcv.queued > 0 || rcv.early > 0) return false
+    return snd.capacity > 0 || rcv.capacity > 0 || acks.capacity > 0
+  }
+
   /** Gives the memory of empty windows back; they grow again with use. */
   trim(): void {
     this.snd.trim()

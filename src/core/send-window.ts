@@ -547,6 +547,11 @@ export class SendWindow {
     else into.set(bytes.subarray(from, from + len), at)
   }
 
+  /** Slots of the ring. */
+  get capacity(): number {
+    return this.mask + 1
+  }
+
   /** Gives all memory back when nothing is held. */
   trim(): void {
     if (this.inFlight === 0 && this.queued === 0) this.drop()
