@@ -7,8 +7,9 @@
  *         is told how many messages `recvTable` describes.
  *
  * The four buffers belong to the thread and are shared by its sockets: whoever fills them is done with them before it
- * returns to the event loop. They are never freed before the thread ends, so a detached ArrayBuffer is a view of
- * nothing to JavaScript, and harmless here. Nothing in the tables is believed: every offset and length is checked.
+ * returns to the event loop. JavaScript's engine owns them. The loader marks them as not to be transferred; where that is
+ * done all the same they are gone, so each use asks first. Nothing in the tables is believed: every offset and length is
+ * checked.
  *
  * What the kernel does not have is dropped feature by feature: GSO, GRO, then the calls for many messages.
  */
@@ -66,11 +67,14 @@ enum { SENT = 0, LOST = 1, SPLIT = 2 };
 enum { FEATURE_GSO = 1, FEATURE_GRO = 2, FEATURE_MMSG = 4 };
 enum { REUSE_ADDR = 1, REUSE_PORT = 2, V6_ONLY = 4 };
 
+/* An ArrayBuffer of the thread. Its bytes may be touched only where `attached` says so. */
 typedef struct {
-  uint8_t *send_bytes;
-  int32_t *send_table;
-  uint8_t *recv_bytes;
-  int32_t *recv_table;
+  napi_ref buffer;
+  void *bytes;
+} Shared;
+
+typedef struct {
+  Shared send_bytes, send_table, recv_bytes, recv_table;
   /* Those that are open. */
   struct Socket *sockets;
 } Addon;
@@ -100,6 +104,8 @@ typedef struct Socket {
   double lost_full, lost_other, truncated, gso_refused;
 } Socket;
 
+static const char DETACHED[] = "a buffer of the addon was transferred";
+
 static const napi_type_tag socket_tag = {0x6b63702d696f2d75, 0x64702d736f636b65};
 
 /* ---- errors ------------------------------------------------------------------------------------------------- */
@@ -127,6 +133,18 @@ static napi_value throw_type(napi_env env, const char *message) {
   napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
   return NULL;
 }
+
+/* ---- buffers ------------------------------------------------------------------------------------------------ */
+
+/* Needs a handle scope. What is true stays true until JavaScript runs. */
+static bool attached(napi_env env, const Shared *shared) {
+  napi_value buffer;
+  bool detached = true;
+  return napi_get_reference_value(env, shared->buffer, &buffer) == napi_ok && buffer != NULL &&
+         napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && !detached;
+}
+
+static int32_t *row_of(const Shared *table, int32_t index) { return (int32_t *)table->bytes + index * ROW; }
 
 /* ---- arguments ---------------------------------------------------------------------------------------------- */
 
@@ -289,7 +307,7 @@ static int segments_of(const int32_t *row) { return (row[BYTES] + row[SEGMENT] -
 static void describe(Socket *socket, int32_t *row, Outgoing *out) {
   struct msghdr *header = &out->header;
   memset(header, 0, sizeof *header);
-  out->part.iov_base = socket->addon->send_bytes + row[OFFSET];
+  out->part.iov_base = (uint8_t *)socket->addon->send_bytes.bytes + row[OFFSET];
   out->part.iov_len = (size_t)row[BYTES];
   header->msg_iov = &out->part;
   header->msg_iovlen = 1;
@@ -373,9 +391,10 @@ static napi_value commit(napi_env env, napi_callback_info info) {
   if (socket == NULL || !int_of(env, args[0], 0, SEND_RUNS, "runs must be a whole number within 0..256", &runs)) {
     return NULL;
   }
-  int32_t *table = socket->addon->send_table;
+  const Shared *table = &socket->addon->send_table;
+  if (!attached(env, table) || !attached(env, &socket->addon->send_bytes)) return throw_type(env, DETACHED);
   for (int32_t i = 0; i < runs; i++) {
-    int32_t *row = table + i * ROW;
+    int32_t *row = row_of(table, i);
     if (!valid_run(row)) return throw_type(env, "a run lies outside the buffer");
     row[RESULT] = SENT;
     describe(socket, row, &outgoing[i]);
@@ -384,7 +403,7 @@ static napi_value commit(napi_env env, napi_callback_info info) {
   int failed = 0, split = 0;
   socket->refused = false;
   for (int32_t at = 0; at < runs;) {
-    int32_t *row = table + at * ROW;
+    int32_t *row = row_of(table, at);
     if (row[BYTES] > row[SEGMENT] && !(socket->features & FEATURE_GSO)) {
       int error = transmit_split(socket, row);
       if (error != 0) failed = error;
@@ -394,11 +413,11 @@ static napi_value commit(napi_env env, napi_callback_info info) {
     /* As far as no run has to be split. */
     int32_t until = at + 1;
     if (socket->features & FEATURE_GSO) until = runs;
-    else while (until < runs && table[until * ROW + BYTES] <= table[until * ROW + SEGMENT]) until++;
+    else while (until < runs && segments_of(row_of(table, until)) == 1) until++;
     int sent = transmit(socket, messages + at, (unsigned)(until - at));
     if (sent > 0) {
       socket->messages_out += sent;
-      for (int i = 0; i < sent; i++) socket->datagrams_out += segments_of(table + (at + i) * ROW);
+      for (int i = 0; i < sent; i++) socket->datagrams_out += segments_of(row_of(table, at + i));
       at += sent;
       continue;
     }
@@ -467,6 +486,14 @@ static void call(Socket *socket, napi_ref function, size_t argc, int32_t number)
   napi_close_handle_scope(env, scope);
 }
 
+static bool can_receive(const Socket *socket) {
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(socket->env, &scope) != napi_ok) return false;
+  bool can = attached(socket->env, &socket->addon->recv_bytes) && attached(socket->env, &socket->addon->recv_table);
+  napi_close_handle_scope(socket->env, scope);
+  return can;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
   static _Thread_local Incoming incoming[RECV_MESSAGES];
   static _Thread_local struct mmsghdr messages[RECV_MESSAGES];
@@ -475,9 +502,15 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
   /* libuv takes an ICMP error for the end of the descriptor and stops; recvmmsg below tells what it is. */
   if (status < 0) uv_poll_start(poll, UV_READABLE, on_readable);
   for (int round = 0; round < RECV_ROUNDS && !socket->closed; round++) {
+    if (!can_receive(socket)) {
+      /* There is nowhere to read to, ever again. */
+      uv_poll_stop(poll);
+      call(socket, socket->on_error, 1, EFAULT);
+      return;
+    }
     for (int i = 0; i < RECV_MESSAGES; i++) {
       struct msghdr *header = &messages[i].msg_hdr;
-      incoming[i].part.iov_base = addon->recv_bytes + i * RECV_STRIDE;
+      incoming[i].part.iov_base = (uint8_t *)addon->recv_bytes.bytes + i * RECV_STRIDE;
       incoming[i].part.iov_len = 64 * 1024;
       memset(header, 0, sizeof *header);
       header->msg_name = &incoming[i].from;
@@ -518,7 +551,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
         socket->truncated++;
         continue;
       }
-      int32_t *row = addon->recv_table + rows++ * ROW;
+      int32_t *row = row_of(&addon->recv_table, rows++);
       row[OFFSET] = i * RECV_STRIDE;
       row[BYTES] = (int32_t)messages[i].msg_len;
       row[SEGMENT] = segment_size(header, row[BYTES]);
@@ -604,7 +637,7 @@ static int open_socket(Socket *socket, uv_loop_t *loop, int32_t fd, int32_t flag
   if (fd >= 0) {
     int type;
     socklen_t size = sizeof type;
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {0};
     socklen_t length = sizeof name;
     *what = "fd";
     /* The event loop watches a descriptor once, and two would close it. */
@@ -764,7 +797,7 @@ static napi_value unref(napi_env env, napi_callback_info info) {
 }
 
 static napi_value local_address(napi_env env, napi_callback_info info) {
-  struct sockaddr_storage name;
+  struct sockaddr_storage name = {0};
   socklen_t length = sizeof name;
   Socket *socket = receiver(env, info, 0, NULL, true);
   if (socket == NULL) return NULL;
@@ -773,7 +806,7 @@ static napi_value local_address(napi_env env, napi_callback_info info) {
 }
 
 static napi_value remote_address(napi_env env, napi_callback_info info) {
-  struct sockaddr_storage name;
+  struct sockaddr_storage name = {0};
   socklen_t length = sizeof name;
   Socket *socket = receiver(env, info, 0, NULL, true);
   if (socket == NULL) return NULL;
@@ -894,20 +927,13 @@ static napi_value address_words(napi_env env, napi_callback_info info) {
 
 /* ---- the module --------------------------------------------------------------------------------------------- */
 
-static void free_addon(napi_env env, void *data, void *hint) {
-  Addon *addon = data;
-  free(addon->send_bytes);
-  free(addon->send_table);
-  free(addon->recv_bytes);
-  free(addon->recv_table);
-  free(addon);
-}
+static void free_addon(napi_env env, void *data, void *hint) { free(data); }
 
-static void keep(napi_env env, void *data, void *hint) {}
-
-static bool export_buffer(napi_env env, napi_value exports, const char *name, void *bytes, size_t size) {
+/* A new buffer, zeroed: pages that nothing was written to cost nothing. */
+static bool export_buffer(napi_env env, napi_value exports, const char *name, size_t size, Shared *shared) {
   napi_value buffer;
-  return napi_create_external_arraybuffer(env, bytes, size, keep, NULL, &buffer) == napi_ok &&
+  return napi_create_arraybuffer(env, size, &shared->bytes, &buffer) == napi_ok &&
+         napi_create_reference(env, buffer, 1, &shared->buffer) == napi_ok &&
          napi_set_named_property(env, exports, name, buffer) == napi_ok;
 }
 
@@ -942,21 +968,14 @@ NAPI_MODULE_INIT() {
   napi_value constructor;
   Addon *addon = calloc(1, sizeof *addon);
   if (addon == NULL) return throw_system(env, ENOMEM, "calloc");
-  /* Zeroed: JavaScript sees all of it, and applications the neighbourhood of a datagram. */
-  addon->send_bytes = calloc(1, SEND_BYTES);
-  addon->send_table = calloc(SEND_RUNS, ROW * sizeof(int32_t));
-  /* Pages that nothing was received into cost nothing. */
-  addon->recv_bytes = calloc(1, RECV_BYTES);
-  addon->recv_table = calloc(RECV_MESSAGES, ROW * sizeof(int32_t));
-  if (addon->send_bytes == NULL || addon->send_table == NULL || addon->recv_bytes == NULL ||
-      addon->recv_table == NULL || napi_set_instance_data(env, addon, free_addon, NULL) != napi_ok) {
-    free_addon(env, addon, NULL);
-    return throw_system(env, ENOMEM, "calloc");
+  if (napi_set_instance_data(env, addon, free_addon, NULL) != napi_ok) {
+    free(addon);
+    return throw_system(env, ENOMEM, "napi");
   }
-  bool ok = export_buffer(env, exports, "sendBytes", addon->send_bytes, SEND_BYTES) &&
-            export_buffer(env, exports, "sendTable", addon->send_table, SEND_RUNS * ROW * sizeof(int32_t)) &&
-            export_buffer(env, exports, "recvBytes", addon->recv_bytes, RECV_BYTES) &&
-            export_buffer(env, exports, "recvTable", addon->recv_table, RECV_MESSAGES * ROW * sizeof(int32_t)) &&
+  bool ok = export_buffer(env, exports, "sendBytes", SEND_BYTES, &addon->send_bytes) &&
+            export_buffer(env, exports, "sendTable", SEND_RUNS * ROW * sizeof(int32_t), &addon->send_table) &&
+            export_buffer(env, exports, "recvBytes", RECV_BYTES, &addon->recv_bytes) &&
+            export_buffer(env, exports, "recvTable", RECV_MESSAGES * ROW * sizeof(int32_t), &addon->recv_table) &&
             export_number(env, exports, "interfaceVersion", INTERFACE_VERSION) &&
             export_number(env, exports, "maxDatagram", MAX_DATAGRAM) &&
             export_number(env, exports, "maxSegments", MAX_SEGMENTS) &&

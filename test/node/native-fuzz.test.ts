@@ -4,8 +4,9 @@
  */
 import { equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { nativeStatus } from '../../src/node/native.ts'
 import { startNode } from '../support/child.ts'
-import { supportPath, withoutAddon } from '../support/native.ts'
+import { program, supportPath, withoutAddon } from '../support/native.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 4)
 const patient = { timeout: 60_000 + SEEDS * 20_000, skip: withoutAddon }
@@ -37,4 +38,35 @@ test('threads that end with open sockets in the middle of traffic', patient, asy
     )
     ok(Object.keys(ends).length === 4)
   }
+})
+
+test('buffers that were transferred all the same are not touched', patient, async () => {
+  // Loaded past the loader that marks them.
+  const output = await program(
+    `
+    import { createRequire } from 'node:module'
+    const udp = createRequire('/')(${JSON.stringify(nativeStatus().detail)})
+    const open = () => new udp.Socket(4, '127.0.0.1', 0, 0, -1, 7)
+    const [a, b] = [open(), open()]
+    const turns = async () => { for (let i = 0; i < 5; i++) await new Promise(setImmediate) }
+    const told = []
+    b.start((rows) => told.push(rows), (errno) => told.push(-errno))
+    const table = new Int32Array(udp.sendTable)
+    const [a0] = udp.addressWords(4, '127.0.0.1')
+    table.set([0, 10, 10, b.address()[1], a0])
+    a.commit(1)
+    await turns()
+    a.commit(1)
+    structuredClone(udp.recvBytes, { transfer: [udp.recvBytes] })
+    gc()
+    await turns()
+    structuredClone(udp.sendBytes, { transfer: [udp.sendBytes] })
+    gc()
+    try { a.commit(1) } catch (error) { told.push(error.name + ' ' + error.message) }
+    try { a.commit(0) } catch (error) { told.push(error.name) }
+    a.close()
+    b.close(() => console.log(told.join()))`,
+    { flags: ['--expose-gc'] },
+  )
+  equal(output, '1,-14,TypeError a buffer of the addon was transferred,TypeError')
 })

@@ -45,6 +45,8 @@ const sendTable = new Int32Array(udp.sendTable)
 const sockets: NativeSocket[] = []
 const transports: UdpBatchTransport[] = []
 const kinds: Record<string, number> = {}
+/** Steps of the main program so far. */
+let made = 0
 
 function pick<T>(from: readonly T[]): T {
   return from[prng.int(0, from.length - 1)]!
@@ -226,10 +228,11 @@ function receiver(): unknown {
   ])
 }
 
+/** Tries to take a buffer away. Nobody may, but for a way of Node 22 that no mark forbids; that is left for the end. */
 function detach(): void {
   const buffer = pick(buffers)
   const transfer = [buffer]
-  switch (prng.int(0, 2)) {
+  switch (prng.int(0, 3)) {
     case 0:
       attempt(() => structuredClone(buffer, { transfer }))
       break
@@ -240,11 +243,17 @@ function detach(): void {
       port2.close()
       break
     }
-    default:
+    case 2:
       // A copy may go anywhere.
       attempt(() => structuredClone(buffer))
+      break
+    default:
+      if (made > calls * 0.8 && 'transfer' in buffer) {
+        attempt(() => (buffer as { transfer(): ArrayBuffer }).transfer())
+        return
+      }
   }
-  if (buffer.byteLength === 0) {
+  if (buffer.byteLength === 0 && made <= calls * 0.8) {
     console.error(`seed ${seed}: a buffer of the addon was transferred`)
     process.exit(4)
   }
@@ -328,10 +337,10 @@ function step(): void {
 }
 
 process.on('uncaughtException', (error) => void judge(error))
-for (let i = 0; i < calls; i++) {
+for (; made < calls; made++) {
   step()
   budget = 30
-  if (i % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
+  if (made % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
 }
 // Some are no sockets by their prototype.
 for (const socket of sockets) prototype['close']!.call(socket)
