@@ -6,11 +6,12 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { nativePackages, nativeStatus } from '../src/node/native.ts'
 import { startNode } from './support/child.ts'
 
 const run = promisify(execFile)
@@ -25,6 +26,7 @@ interface Packed {
 }
 
 interface Manifest {
+  readonly version: string
   readonly exports: Readonly<Record<string, unknown>>
   readonly dependencies?: object
   readonly optionalDependencies?: object
@@ -206,4 +208,75 @@ test('the package holds what it needs and nothing else, and depends on nothing',
   for (const script of ['preinstall', 'install', 'postinstall']) {
     assert.equal(manifest.scripts[script], undefined, `no ${script} script`)
   }
+})
+
+const ECHO = `
+import { connect, listen, nativeStatus } from 'kcp-io'
+const listener = await listen({ host: '127.0.0.1', port: 0, preset: 'fast' }, (stream) => stream.pipe(stream))
+const client = await connect({ host: '127.0.0.1', port: listener.address().port, preset: 'fast' })
+await client.send('echo')
+console.log(JSON.stringify([String(await client.recv()), nativeStatus()]))
+await Promise.all([client.close(), listener.close()])
+`
+/** The addon's package for this platform, as the release script packs it. */
+const withoutAddon = nativeStatus().available ? false : `no addon to pack: ${nativeStatus().detail}`
+
+test("a release: the platform's package is found, and whatever is wrong with it, dgram serves", {
+  skip: withoutAddon,
+}, async (t) => {
+  const release = mkdtempSync(join(tmpdir(), 'kcp-io-release-'))
+  t.after(() => rmSync(release, { recursive: true, force: true }))
+  const { stdout } = await run(process.execPath, ['scripts/pack-release.mjs', '--built', '--out', release])
+  const tarballs = stdout.trim().split('\n')
+  assert.equal(tarballs.length, 2)
+  writeFileSync(join(release, 'package.json'), '{ "private": true, "type": "module" }\n')
+  writeFileSync(join(release, 'echo.mjs'), ECHO)
+  const cache = ['--cache', join(release, '.npm')]
+  await run(npm.command, ['install', '--offline', '--no-audit', '--no-fund', ...cache, ...tarballs], {
+    cwd: release,
+    shell: npm.shell,
+  })
+
+  const read = (name: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(release, 'node_modules', name, 'package.json'), 'utf8'))
+  const wanted = ['x64', 'arm64'].flatMap((arch) => nativePackages('linux', arch))
+  assert.deepEqual(
+    read('kcp-io')['optionalDependencies'],
+    Object.fromEntries(wanted.map((name) => [name, manifest.version])),
+  )
+  const [name] = nativePackages().filter((one) => existsSync(join(release, 'node_modules', one)))
+  assert.ok(name !== undefined && wanted.includes(name))
+  const addon = read(name)
+  assert.deepEqual(
+    [addon['version'], addon['os'], addon['cpu'], addon['libc']],
+    [manifest.version, ['linux'], [process.arch], [name.endsWith('gnu') ? 'glibc' : 'musl']],
+  )
+  for (const field of ['scripts', 'dependencies', 'gypfile']) assert.equal(addon[field], undefined, field)
+
+  const echo = async (env: NodeJS.ProcessEnv = {}): Promise<{ available: boolean; detail: string }> => {
+    const said = await run(process.execPath, ['echo.mjs'], {
+      cwd: release,
+      env: { ...process.env, KCP_IO_NO_NATIVE: '', ...env },
+    })
+    const [answer, status] = JSON.parse(said.stdout)
+    assert.equal(answer, 'echo')
+    return status
+  }
+  assert.deepEqual(await echo(), { available: true, detail: name })
+  const off = await echo({ KCP_IO_NO_NATIVE: '1' })
+  assert.deepEqual(off, { available: false, detail: 'switched off by KCP_IO_NO_NATIVE=1' })
+
+  const folder = join(release, 'node_modules', name)
+  writeFileSync(join(folder, 'kcp_udp.node'), 'no library')
+  const broken = await echo()
+  assert.equal(broken.available, false)
+  assert.match(broken.detail, /kcp_udp\.node/)
+
+  // An addon of another version of the package.
+  writeFileSync(join(folder, 'kcp_udp.cjs'), 'exports.interfaceVersion = 99')
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...addon, main: './kcp_udp.cjs' }))
+  assert.deepEqual(await echo(), { available: false, detail: `${name} has interface 99, not 1` })
+
+  rmSync(folder, { recursive: true })
+  assert.deepEqual(await echo(), { available: false, detail: 'not installed' })
 })
