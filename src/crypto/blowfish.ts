@@ -59,27 +59,37 @@ function feistel(s: Int32Array, x: number): number {
 
 let pi: Int32Array | undefined
 
-/** The fraction of pi, 32 bits a word: 243f6a88 85a308d3 … By Machin's formula, 16 atan(1/5) - 4 atan(1/239). */
+/** The fraction of pi, 32 bits a word: 243f6a88 85a308d3 … */
 function piWords(): Int32Array {
   if (pi !== undefined) return pi
-  /** Each of some 7,000 divisions is rounded: 64 bits hold what that adds up to, with room. */
+  /** Some thousand roundings: 64 bits hold what they add up to, with room. */
   const guard = 64n
   const bits = 32n * BigInt(P + BOXES)
-  const one = 1n << (bits + guard)
-  const digits = (16n * inverseTangent(one, 5n) - 4n * inverseTangent(one, 239n)) >> guard
+  const digits = piDigits(1n << (bits + guard)) >> guard
   pi = Int32Array.from({ length: P + BOXES }, (_, i) =>
     Number(BigInt.asIntN(32, digits >> (bits - 32n * BigInt(i + 1)))),
   )
   return pi
 }
 
-/** atan(1/x), in units of 1/one: 1/x - 1/3x^3 + 1/5x^5 - … */
-function inverseTangent(one: bigint, x: bigint): bigint {
+/** Pi, in units of 1/one, by the formula of D. and G. Chudnovsky: a term is worth 47 bits. */
+function piDigits(one: bigint): bigint {
   let sum = 0n
-  let sign = 1n
-  for (let power = one / x, odd = 1n; power !== 0n; power /= x * x, odd += 2n) {
-    sum += (sign * power) / odd
-    sign = -sign
+  for (let term = one, k = 0n; term !== 0n; ) {
+    sum += term * (13_591_409n + 545_140_134n * k)
+    k++
+    // (6k)! / ((3k)! k!^3 (-640320)^3k), from one k to the next.
+    term = (-term * (6n * k - 5n) * (2n * k - 1n) * (6n * k - 1n)) / (k * k * k * 10_939_058_860_032_000n)
   }
-  return sum
+  return (426_880n * squareRoot(10_005n * one * one) * one) / sum
+}
+
+/** Rounded down, by Newton's method from above. */
+function squareRoot(n: bigint): bigint {
+  let root = n
+  for (let next = 1n << BigInt(2 * n.toString(16).length + 1); next < root; ) {
+    root = next
+    next = (root + n / root) >> 1n
+  }
+  return root
 }
