@@ -10,6 +10,7 @@ import {
   OpenResult,
   type PacketCipher,
   requireRoom,
+  requireWithin,
 } from './packet-cipher.ts'
 
 /**
@@ -55,6 +56,7 @@ class AeadPackets implements PacketCipher {
   }
 
   open(buffer: Uint8Array, start: number, end: number): OpenResult {
+    requireWithin(buffer, start, end)
     if (end - start < this.headroom + this.tailroom) {
       this.counters.tooShort++
       return OpenResult.TooShort

@@ -11,6 +11,7 @@ import {
   OpenResult,
   type PacketCipher,
   requireRoom,
+  requireWithin,
 } from './packet-cipher.ts'
 
 /** Random bytes in front: they make equal datagrams look different. The receiver does not look at them. */
@@ -67,6 +68,7 @@ class ClassicPackets implements PacketCipher {
   }
 
   open(buffer: Uint8Array, start: number, end: number): OpenResult {
+    requireWithin(buffer, start, end)
     if (end - start < HEADER) {
       this.counters.tooShort++
       return OpenResult.TooShort

@@ -47,7 +47,7 @@ export interface PacketCipher {
   /**
    * Opens the datagram `buffer[start, end)`. When it is `Opened`, the plain text is
    * `buffer[start + headroom, end - tailroom)`. What was not opened may be left in any state, but only within its
-   * bounds. Never throws for what a peer sent.
+   * bounds. Never throws for what a peer sent, only for bounds outside of the buffer.
    */
   open(buffer: Uint8Array, start: number, end: number): OpenResult
 }
@@ -59,6 +59,13 @@ export function requireRoom(cipher: PacketCipher, buffer: Uint8Array, start: num
       `no room to seal ${start}..${end} of ${buffer.length} bytes: needs ${cipher.headroom} in front and ` +
         `${cipher.tailroom} behind`,
     )
+  }
+}
+
+/** Throws unless `[start, end)` lies within `buffer`: ciphers reach past its ends, into memory that it shares. */
+export function requireWithin(buffer: Uint8Array, start: number, end: number): void {
+  if (start < 0 || end > buffer.length) {
+    throw new RangeError(`no datagram at ${start}..${end} of ${buffer.length} bytes`)
   }
 }
 

@@ -61,8 +61,12 @@ const POOL = 4096
 const pool = new Uint8Array(POOL)
 let used = POOL
 
-/** Fills `bytes[start, end)` with random bytes of the system, at most 4096. */
+/** Fills `bytes[start, end)` with random bytes of the system. */
 export function fillRandom(bytes: Uint8Array, start: number, end: number): void {
+  if (end - start > POOL) {
+    randomFillSync(bytes, start, end - start)
+    return
+  }
   if (used + end - start > POOL) {
     randomFillSync(pool)
     used = 0

@@ -166,6 +166,17 @@ test('sealing where there is no room is the caller’s mistake', () => {
   }
 })
 
+test('opening outside of the buffer is the caller’s mistake, though its memory may go on there', () => {
+  for (const crypt of ['none', 'aes-gcm']) {
+    const cipher = purePackets(crypt, pattern(16), new Chosen().fill)
+    const memory = new Uint8Array(200).fill(7)
+    const view = memory.subarray(50, 150)
+    throws(() => cipher.open(view, 0, 101), /no datagram at 0\.\.101 of 100 bytes/)
+    throws(() => cipher.open(view, -1, 60), RangeError)
+    ok(memory.every((byte) => byte === 7))
+  }
+})
+
 test('without cipher and header everything passes, and is counted', () => {
   const cipher = plainPackets()
   const bytes = pattern(30)

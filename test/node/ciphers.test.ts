@@ -263,6 +263,15 @@ test('randomness fills what it was asked to, and nothing else', () => {
     equal(bytes[0]! + bytes[1]! + bytes[18]! + bytes[19]!, 0)
     for (const byte of bytes.subarray(2, 18)) counts[byte] = counts[byte]! + 1
   }
+  const many = new Uint8Array(10_000)
+  fillRandom(many, 10, 9_990)
+  equal(
+    [...many.subarray(0, 10), ...many.subarray(9_990)].some((byte) => byte !== 0),
+    false,
+  )
+  ok(
+    many.subarray(5_000, 5_100).some((byte) => byte !== 0) && many.subarray(9_900).some((byte) => byte !== 0),
+  )
   // 125 of each are expected; 40 are 7 sigma away.
   ok(Math.min(...counts) > 40 && Math.max(...counts) < 210, counts.join())
 })
