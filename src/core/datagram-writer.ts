@@ -4,7 +4,7 @@
  * @module
  */
 import { NO_BYTES, NO_WORDS } from './memory.ts'
-import { KCP_OVERHEAD, putHeader } from './segment.ts'
+import { Command, KCP_OVERHEAD, putHeader } from './segment.ts'
 
 /** Writers at rest. Flushes may nest (an output that feeds another engine), so each takes its own. */
 const resting: DatagramWriter[] = []
@@ -19,6 +19,7 @@ export class DatagramWriter {
   /** The latest datagram's view: most datagrams of a flow have one length. */
   private view: Uint8Array = NO_BYTES
   /** What all headers of a flush share: conv, wnd in the upper half of its word, una. As i32, so that V8 keeps them small. */
+  private size = 0
   private conv = 0
   private wnd = 0
   private una = 0
@@ -43,6 +44,7 @@ export class DatagramWriter {
     this.conv = conv | 0
     this.wnd = wnd << 16
     this.una = una | 0
+    this.size = size
     if (this.bytes.length >= this.base + size) return
     this.bytes = new Uint8Array(size)
     this.words = new DataView(this.bytes.buffer)
@@ -56,6 +58,20 @@ export class DatagramWriter {
     this.headerIn(this.words, at, cmd, frg, ts, sn, len)
     this.used += KCP_OVERHEAD + len
     return at + KCP_OVERHEAD
+  }
+
+  /** Appends as many ACKs of the (sn, ts) `pairs` from the `from`-th on as the largest datagram takes; how many. */
+  acks(pairs: Uint32Array, from: number, count: number): number {
+    const { words, conv, una } = this
+    const word = Command.Ack | this.wnd
+    const fit = Math.min(count - from, Math.trunc((this.size - this.used) / KCP_OVERHEAD))
+    let at = this.base + this.used
+    for (let i = from * 2; i < (from + fit) * 2; i += 2) {
+      putHeader(words, at, conv, word, pairs[i + 1]!, pairs[i]!, una, 0)
+      at += KCP_OVERHEAD
+    }
+    this.used += fit * KCP_OVERHEAD
+    return fit
   }
 
   /** Writes a header elsewhere, in front of a payload that goes out from where it lies. */

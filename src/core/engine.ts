@@ -329,17 +329,18 @@ export class Engine implements CongestionState {
     snd.ackedBytes = 0
     snd.beginDatagram()
 
+    let { words, at: origin } = rcv
     for (let at = 0; size - at >= KCP_OVERHEAD; ) {
-      const { words } = rcv
-      const from = rcv.at + at
+      const from = origin + at
       if (words.getInt32(from, true) !== conv) return this.refuse(InputResult.Foreign, timed, timedTs)
       const word = words.getInt32(from + CMD_AT, true)
       const ts = words.getUint32(from + TS_AT, true)
       const sn = words.getUint32(from + SN_AT, true)
       const una = words.getUint32(from + UNA_AT, true)
-      const len = words.getUint32(from + LEN_AT, true)
+      // A length of 2^31 or more reads as negative, and does not fit either.
+      const len = words.getInt32(from + LEN_AT, true)
       at += KCP_OVERHEAD
-      if (len > size - at) return this.refuse(InputResult.Truncated, timed, timedTs)
+      if (len < 0 || len > size - at) return this.refuse(InputResult.Truncated, timed, timedTs)
       const cmd = word & 0xff
       if (cmd < Command.Push || cmd > Command.WindowTell) {
         return this.refuse(InputResult.UnknownCommand, timed, timedTs)
@@ -350,11 +351,14 @@ export class Engine implements CongestionState {
         continue
       }
       if (!hardening.freshWnd || seqDiff(una, this.sndUna) >= 0) this.rmtWnd = word >>> 16
-      if (una !== snd.base || una !== this.sndUna) this.acknowledgeUpTo(una)
+      if (seqDiff(una, snd.base) !== 0 || seqDiff(una, this.sndUna) !== 0) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
-        if (this.logMask & KCP_LOG.IN_DATA) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn} ts=${ts}`)
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len)
+        if (at + len < size) {
+          words = rcv.words
+          origin = rcv.at
+        }
       } else if (cmd === Command.Ack) {
         // An ACK that names a transmission of ours proves the peer's address.
         const genuine = snd.sentAt(sn, ts)
@@ -381,16 +385,11 @@ export class Engine implements CongestionState {
         } else {
           this.counters.staleAcks++
         }
-        if (this.logMask & KCP_LOG.IN_ACK) {
-          this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn} rtt=${seqDiff(this.now, ts)} rto=${this.rtt.rto}`)
-        }
       } else if (cmd === Command.WindowAsk) {
         this.probe.tellPending = true
-        if (this.logMask & KCP_LOG.IN_PROBE) this.log(KCP_LOG.IN_PROBE, 'input probe')
-      } else if (this.logMask & KCP_LOG.IN_WINS) {
-        // Its wnd and una were all it had to say.
-        this.log(KCP_LOG.IN_WINS, `input wins: ${word >>> 16}`)
       }
+      // What a WINS had to say were its wnd and una.
+      if (this.logMask !== 0) this.logInput(cmd, sn, ts, word >>> 16)
       at += len
     }
 
@@ -406,6 +405,13 @@ export class Engine implements CongestionState {
       } else grow(this)
     }
     return InputResult.Accepted
+  }
+
+  private logInput(cmd: number, sn: number, ts: number, wnd: number): void {
+    if (cmd === Command.Push) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn} ts=${ts}`)
+    else if (cmd === Command.WindowAsk) this.log(KCP_LOG.IN_PROBE, 'input probe')
+    else if (cmd === Command.WindowTell) this.log(KCP_LOG.IN_WINS, `input wins: ${wnd}`)
+    else this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn} rtt=${seqDiff(this.now, ts)} rto=${this.rtt.rto}`)
   }
 
   /** Segments before a faulty one stay applied; skips and the congestion window are left as they are. */
@@ -679,12 +685,13 @@ export class Engine implements CongestionState {
   }
 
   private flushAcks(writer: DatagramWriter): void {
-    const { acks, mtu } = this
+    const { acks } = this
     const { count, pairs } = acks
     if (count === 0) return
-    for (let i = 0; i < count; i++) {
-      if (writer.used + KCP_OVERHEAD > mtu) this.emit(writer)
-      writer.header(Command.Ack, 0, pairs[i * 2 + 1]!, pairs[i * 2]!, 0)
+    for (let done = 0; done < count; ) {
+      const written = writer.acks(pairs, done, count)
+      if (written === 0) this.emit(writer)
+      done += written
     }
     // A WASK or WINS behind them repeats the last ACK's ts and sn, as upstream's; receivers ignore both fields.
     this.lastTs = pairs[count * 2 - 1]!
@@ -751,17 +758,18 @@ export class Engine implements CongestionState {
         this.counters.fastResends++
         snd.resent(sn, now, rto, seqAdd(now, rto), true)
       }
-      this.writePush(writer, sn, len, now)
+      this.writePush(writer, sn, len, snd.xmitOf(sn), now)
     }
     const { rto } = this.rtt
     const resendAt = seqAdd(now, rto + extra)
+    const unlimited = budget < 0 && this.allowance === Number.POSITIVE_INFINITY
     for (let sn = snd.fresh; sn !== snd.sndNxt; sn = seqAdd(sn, 1)) {
-      if (!snd.has(sn)) continue
+      if (!snd.isUnsent(sn)) continue
       const len = snd.lenOf(sn)
-      if (!this.fits(writer.used, len, budget)) return skipped
+      if (!unlimited && !this.fits(writer.used, len, budget)) return skipped
       if (budget >= 0) budget -= len
       snd.launch(sn, now, rto, resendAt)
-      this.writePush(writer, sn, len, now)
+      this.writePush(writer, sn, len, 1, now)
     }
     return skipped
   }
@@ -812,7 +820,7 @@ export class Engine implements CongestionState {
       this.counters.tailProbes++
       const rto = snd.rtoOf(sn)
       snd.resent(sn, now, rto, seqAdd(now, rto), true)
-      this.writePush(writer, sn, len, now)
+      this.writePush(writer, sn, len, snd.xmitOf(sn), now)
       return
     }
   }
@@ -854,7 +862,6 @@ export class Engine implements CongestionState {
 
   private fits(written: number, len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false
-    if (this.allowance === Number.POSITIVE_INFINITY) return true
     const bytes = written + KCP_OVERHEAD + len
     // What does not fit behind what is written takes a second datagram.
     const datagrams = written > 0 && bytes > this.mtu ? 2 : 1
@@ -868,10 +875,9 @@ export class Engine implements CongestionState {
     return this.hardening.capRto ? Math.min(rto, RTO_MAX) : rto >>> 0
   }
 
-  private writePush(writer: DatagramWriter, sn: number, len: number, now: number): void {
-    const { snd } = this
-    const xmit = snd.xmitOf(sn)
-    this.controller?.onSent?.(this, sn, now, len, snd.inFlight, xmit)
+  private writePush(writer: DatagramWriter, sn: number, len: number, xmit: number, now: number): void {
+    const { snd, controller } = this
+    if (controller !== null) controller.onSent?.(this, sn, now, len, snd.inFlight, xmit)
     this.counters.segmentsOut++
     this.proof.sent(now)
     if (xmit >= this.deadLink) this.dead = true

@@ -25,8 +25,6 @@ const START = 2
 const CELL = 3
 /** CELL of a segment that is too long for a cell. */
 const APART = -1
-/** The datagram's cell holds a payload already. */
-const TAKEN = -2
 
 const NO_SLOTS = new Int32Array(0)
 /** Slots of a window's first ring. */
@@ -45,6 +43,9 @@ const SHORT = 128
  */
 const CELL_MAX = 1536
 
+/** More bytes than anybody has; a small integer to V8, which infinity is not. */
+const NO_LIMIT = 2 ** 31 - 1
+
 export class ReceiveWindow {
   /** Next sn expected in order. */
   rcvNxt = 0
@@ -57,11 +58,11 @@ export class ReceiveWindow {
   /** Payload bytes held. */
   bytes = 0
   /** Most payload bytes held. */
-  maxBytes: number = Number.POSITIVE_INFINITY
+  maxBytes: number = NO_LIMIT
   /** Payload bytes that a slot is counted with while the byte limits are near; 0: none. */
   segmentSize = 0
   /** What all windows of a listener hold together. */
-  budget: MemoryBudget = { used: 0, limit: Number.POSITIVE_INFINITY }
+  budget: MemoryBudget = { used: 0, limit: NO_LIMIT }
   /** Refuse fragments that do not count down, or cannot fit. See KcpHardening.strictFragments. */
   strictFragments = false
   /** Set when strict fragments were broken: nothing further becomes readable. */
@@ -69,13 +70,13 @@ export class ReceiveWindow {
   /** Fragments that the message at the in-order queue's end still lacks. */
   private expected = 0
 
-  /** The datagram that is taken in: where it starts in what `words` shows. */
-  at = 0
-  words: DataView = NO_WORDS
-  private data: Uint8Array = NO_BYTES
-  /** Its cell; APART when it has none, TAKEN when a payload stays there. */
+  /** The cell of the datagram that is taken in; APART when it has none. */
   private cell: number = APART
-  private begun = 0
+  /** A payload stays in that cell. */
+  private taken = false
+  /** The datagram, if it has no cell. */
+  private foreign: Uint8Array = NO_BYTES
+  private foreignWords: DataView = NO_WORDS
 
   private meta: Int32Array = NO_SLOTS
   private mask = -1
@@ -102,34 +103,44 @@ export class ReceiveWindow {
   }
 
   /**
-   * Takes a datagram in, to be read at `at` in `words`: into a cell, where a payload of it can stay. Every `begin` needs
-   * its `end`.
+   * Takes a datagram in, to be read in `words` from `at` on: into a cell, where a payload of it can stay. Every `begin`
+   * needs its `end`.
    */
   begin(datagram: Uint8Array): void {
     const { cells } = this
     const size = datagram.length
+    this.taken = false
     if (size > cells.size) {
       cells.largest = this.segmentSize + KCP_OVERHEAD
       if (size > CELL_MAX && size > cells.largest) {
         this.cell = APART
-        this.at = 0
-        this.data = datagram
-        this.words = new DataView(datagram.buffer, datagram.byteOffset, size)
+        this.foreign = datagram
+        this.foreignWords = new DataView(datagram.buffer, datagram.byteOffset, size)
         return
       }
     }
-    this.cell = this.begun = cells.take(size)
-    this.at = cells.at(this.begun)
-    this.data = cells.bytes
-    this.words = cells.words
-    copyBytes(this.data, datagram, this.at)
+    this.cell = cells.take(size)
+    copyBytes(cells.bytes, datagram, cells.at(this.cell))
   }
 
   /** The datagram was read. */
   end(): void {
-    if (this.cell >= 0) this.cells.give(this.cell)
-    this.data = NO_BYTES
-    this.words = NO_WORDS
+    if (this.cell !== APART) {
+      if (!this.taken) this.cells.give(this.cell)
+      return
+    }
+    this.foreign = NO_BYTES
+    this.foreignWords = NO_WORDS
+  }
+
+  /** Where the datagram can be read. Another view after a `store`, which may find that the arena has to grow. */
+  get words(): DataView {
+    return this.cell === APART ? this.foreignWords : this.cells.words
+  }
+
+  /** Where it begins there. */
+  get at(): number {
+    return this.cell === APART ? 0 : this.cells.at(this.cell)
   }
 
   /**
@@ -146,12 +157,13 @@ export class ReceiveWindow {
       this.advance()
       return false
     }
-    if (this.cell >= 0) {
+    if (this.taken || this.cell === APART) this.copyIn(sn, word, start, len)
+    else {
       // The first payload of a datagram stays where it is.
       this.meta[word + CELL] = this.cell
       this.meta[word + START] = start
-      this.cell = TAKEN
-    } else this.copyIn(sn, word, start, len)
+      this.taken = true
+    }
     this.meta[word + LEN] = len
     this.meta[word + MARK] = frg + 1
     this.early++
@@ -177,8 +189,9 @@ export class ReceiveWindow {
   peekSize(): number {
     if (this.queued === 0) return -1
     let sn = seqAdd(this.rcvNxt, -this.queued)
-    const frg = this.meta[(sn & this.mask) * STRIDE + MARK]! - 1
-    if (this.queued < frg + 1) return -1
+    const mark = this.meta[(sn & this.mask) * STRIDE + MARK]!
+    if (mark === 1) return this.meta[(sn & this.mask) * STRIDE + LEN]!
+    if (this.queued < mark) return -1
     let size = 0
     for (let left = this.queued; left > 0; left--) {
       const word = (sn & this.mask) * STRIDE
@@ -313,23 +326,17 @@ export class ReceiveWindow {
     const { meta, cells } = this
     if (len > CELL_MAX && len > this.segmentSize) {
       const block = allocate(len)
-      block.set(this.data.subarray(this.at + start, this.at + start + len))
+      block.set(this.foreign.subarray(start, start + len))
       this.apart ??= new Map()
       this.apart.set(sn, block)
       meta[word + CELL] = APART
       return
     }
     const cell = cells.take(len)
-    const to = cells.at(cell)
-    if (this.cell === TAKEN) {
-      // The arena may have grown.
-      this.data = cells.bytes
-      this.words = cells.words
-      this.at = cells.at(this.begun)
-      this.data.copyWithin(to, this.at + start, this.at + start + len)
-    } else {
-      cells.bytes.set(this.data.subarray(start, start + len), to)
-    }
+    // Read after `take`: the arena may have grown.
+    const { bytes } = cells
+    if (this.cell === APART) bytes.set(this.foreign.subarray(start, start + len), cells.at(cell))
+    else bytes.copyWithin(cells.at(cell), this.at + start, this.at + start + len)
     meta[word + CELL] = cell
     meta[word + START] = 0
   }

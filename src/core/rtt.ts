@@ -15,6 +15,11 @@ export const RTO_MIN = 100
 /** Lower bound of the RTO with `nodelay`, ms. IKCP_RTO_NDL. */
 export const RTO_MIN_NODELAY = 30
 
+/** `value / 2^bits`, cut towards zero as C does, for -2^31 .. 2^32-1. In whole numbers: this runs for every ACK. */
+function shifted(value: number, bits: number): number {
+  return value < 0 ? -(-value >>> bits) | 0 : value >>> bits
+}
+
 export class RttEstimator {
   /** Smoothed RTT, ms. 0: no sample yet (or a first sample of 0, which upstream does not tell apart). */
   srtt = 0
@@ -43,14 +48,17 @@ export class RttEstimator {
       this.rttvar = (rtt / 2) | 0
     } else {
       // RFC 6298 (2.3): RTTVAR is updated before SRTT, from the old SRTT.
-      const deviation = Math.abs(rtt - this.srtt)
+      const delta = (rtt - this.srtt) | 0
+      const deviation = delta < 0 ? -delta : delta
       if (this.steady) this.vary(deviation, now)
-      else this.rttvar = ((Math.imul(3, this.rttvar) + deviation) / 4) | 0
-      this.srtt = (((Math.imul(7, this.srtt) + rtt) | 0) / 8) | 0
+      else this.rttvar = shifted(Math.imul(3, this.rttvar) + deviation, 2)
+      this.srtt = shifted((Math.imul(7, this.srtt) + rtt) | 0, 3)
       if (this.srtt < 1) this.srtt = 1
     }
-    const variance = Math.imul(4, this.rttvar) >>> 0
-    const rto = (this.srtt + Math.max(interval, variance)) >>> 0
+    const variance = Math.imul(4, this.rttvar)
+    // Compared as u32: one that wrapped is the larger.
+    const margin = variance < 0 || variance > interval ? variance : interval
+    const rto = (this.srtt + margin) >>> 0
     this.rto = Math.min(Math.max(this.minRto >>> 0, rto), RTO_MAX)
   }
 

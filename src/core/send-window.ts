@@ -161,21 +161,31 @@ export class SendWindow {
    * is 0 throughout in a stream.
    */
   append(from: Uint8Array | null, start: number, len: number, mss: number, stream: boolean): void {
-    const count = len <= mss ? 1 : Math.ceil(len / mss)
-    const held = seqDiff(this.next, this.base) + this.queued
-    if (held + count - 1 > this.mask) this.growSlots(held + count)
     const first = seqAdd(this.next, this.queued)
-    for (let i = 0; i < count; i++) {
-      const word = (seqAdd(first, i) & this.mask) * STRIDE
-      const size = Math.min(mss, len - i * mss)
-      this.meta[word + CELL] = this.cells.take(KCP_OVERHEAD + size)
-      this.meta[word + LEN] = size
-      this.meta[word + FRG] = stream ? 0 : count - 1 - i
-    }
-    if (count === 1) this.copyIn(this.payloadAt(first), from, start, len)
-    else this.cutIn(first, from, start, len, mss)
-    this.queued += count
     this.bytes += len
+    if (len <= mss) {
+      this.copyIn(this.queue(first, len, 0), from, start, len)
+      return
+    }
+    const count = Math.ceil(len / mss)
+    for (let i = 0; i < count; i++) {
+      this.queue(seqAdd(first, i), Math.min(mss, len - i * mss), stream ? 0 : count - 1 - i)
+    }
+    this.cutIn(first, from, start, len, mss)
+  }
+
+  /** Makes a place for one more segment; where its payload goes. */
+  private queue(sn: number, len: number, frg: number): number {
+    const held = seqDiff(sn, this.base)
+    if (held > this.mask) this.growSlots(held + 1)
+    const { meta, cells } = this
+    const word = (sn & this.mask) * STRIDE
+    const cell = cells.take(KCP_OVERHEAD + len)
+    meta[word + CELL] = cell
+    meta[word + LEN] = len
+    meta[word + FRG] = frg
+    this.queued++
+    return cells.at(cell) + KCP_OVERHEAD
   }
 
   /** Bytes of a full segment with its header: the engine's mtu. */
@@ -227,6 +237,11 @@ export class SendWindow {
   /** Whether `sn` is in flight. */
   has(sn: number): boolean {
     return this.inFlight > 0 && this.covers(sn) && this.meta[(sn & this.mask) * STRIDE + STATE] !== GONE
+  }
+
+  /** Whether `sn`, from `fresh` to `sndNxt`, waits to be sent: it may be acknowledged before it was. */
+  isUnsent(sn: number): boolean {
+    return this.meta[(sn & this.mask) * STRIDE + STATE] === UNSENT
   }
 
   /** A datagram came: the ACKs in it are judged by what is in flight now. */
