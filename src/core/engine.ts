@@ -6,24 +6,17 @@
  * Nobody checks settings here: `Kcp` does, for people, and `sys` passes on what C would take.
  * @module
  */
-import { AckList } from './ack-list.ts'
-import { type KcpHardening, WND_MAX } from './config.ts'
-import { collapse, grow, SSTHRESH_INITIAL, shrinkOnSkip } from './congestion/classic.ts'
-import type { CongestionControl, CongestionState } from './congestion/controller.ts'
+import { WND_MAX } from './config.ts'
+import { collapse, grow, shrinkOnSkip } from './congestion/classic.ts'
 import { DatagramWriter } from './datagram-writer.ts'
+import { EngineState } from './engine-state.ts'
 import { KcpError } from './errors.ts'
 import { KCP_LOG } from './log.ts'
-import { LossDetector } from './loss-detector.ts'
-import { NO_BYTES } from './memory.ts'
-import { PathProof } from './path-proof.ts'
-import { ReceiveWindow } from './receive-window.ts'
-import { Repeats } from './repeats.ts'
-import { RTO_MAX, RTO_MIN, RTO_MIN_NODELAY, RttEstimator } from './rtt.ts'
+import type { LossDetector } from './loss-detector.ts'
+import type { Repeats } from './repeats.ts'
+import { RTO_MAX } from './rtt.ts'
 import { CMD_AT, Command, KCP_OVERHEAD, LEN_AT, SN_AT, TS_AT, UNA_AT } from './segment.ts'
-import { SendWindow } from './send-window.ts'
 import { seqAdd, seqDiff } from './seq.ts'
-import { KcpCounters, type KcpStats } from './stats.ts'
-import { WindowProbe } from './window-probe.ts'
 
 /** What `tryInput` makes of a datagram; upstream's codes. */
 export const InputResult = {
@@ -50,212 +43,10 @@ const NEVER = 0xffff_ffff
 const TIMEOUT_BURST = 16
 /** ACKs for later segments that `lossDetection: 'time'` counts as when KCP's own rules shrink the window. RFC 5681. */
 const DUP_ACKS = 3
-/** The tail of a flight is probed after so many round trips of silence, and not before so many ms. RFC 8985 §7.2. */
-const TAIL_ROUND_TRIPS = 2
-const TAIL_MIN = 10
-/** Nothing is repeated while more than this is in flight, bytes: that is a transfer, whose window repeats would fill. */
-const REPEAT_IN_FLIGHT_MAX = 8 * 1024
-/** Nor while the round trip is this many times the shortest of late, and LOADED_MS more: a queue is full somewhere. */
-const LOADED_TIMES = 2
-const LOADED_MS = 10
 /** IPv4 and UDP headers of a datagram that is sent for repeats alone. */
 const IP_OVERHEAD = 28
 
-/** Gets every datagram, synchronously. `datagram` is lent for this call: who keeps it, copies it. */
-export type EngineOutput<Self> = (datagram: Uint8Array, engine: Self) => void
-
-export class Engine implements CongestionState {
-  /** Conversation id, u32; the same at both ends. */
-  conv: number
-  /** Segments on their way out. */
-  readonly snd: SendWindow = new SendWindow()
-  /** Segments that came in. */
-  readonly rcv: ReceiveWindow = new ReceiveWindow()
-  readonly rtt: RttEstimator = new RttEstimator()
-  readonly probe: WindowProbe = new WindowProbe()
-  readonly acks: AckList = new AckList()
-  readonly proof: PathProof = new PathProof()
-  readonly counters: KcpCounters = new KcpCounters()
-
-  /** Largest datagram, bytes. */
-  mtu = 1400
-  /** Payload bytes of a full segment: mtu - 24. */
-  mss: number = 1400 - KCP_OVERHEAD
-  /** Everything before it was acknowledged, u32. */
-  sndUna = 0
-  /** Most segments in flight. */
-  sndWnd = 32
-  /** Most segments in flight that were not acknowledged one by one; 0: as many as the windows allow. */
-  maxInFlight = 0
-  /** Free slots that the peer told last. Until it did, upstream's guess of 128. */
-  rmtWnd = 128
-  /** Congestion window, segments; 0 until the first flush. */
-  cwnd = 0
-  ssthresh: number = SSTHRESH_INITIAL
-  cwndBytes = 0
-  /** The clock of the latest `update`, `input` or `flush`, u32 ms. */
-  now = 0
-  /** Flush tick, ms. */
-  interval = 100
-  /** When `update` flushes next, u32 ms. */
-  flushAt = 100
-  /** Whether `update` was called: before, `flush` does nothing. */
-  started = false
-  nodelay = 0
-  /** Acknowledging datagrams that make a fast resend; 0 = off. */
-  fastResend = 0
-  fastLimit = 5
-  /** See KcpConfig.lossDetection; set by `setRecovery`. */
-  lossDetection: 'count' | 'time' = 'count'
-  deadLink = 20
-  /** true: `cwnd` does not limit (unless a controller is installed). */
-  nocwnd = false
-  /** Byte stream instead of messages; see `streamMode`. */
-  stream = false
-  maxFragments = 127
-  /** One segment was sent `deadLink` times. Stays set; retransmission goes on, as upstream. */
-  dead = false
-  /** RTO expirations so far; upstream's kcp->xmit. */
-  timeouts = 0
-  /** Bytes that may still be sent, headers included; ACKs and window probes go out regardless and count. */
-  allowance: number = Number.POSITIVE_INFINITY
-  /** Bytes that whoever carries the datagrams adds to each; counted against `allowance`. */
-  overhead = 0
-  /** Called with every datagram. */
-  output: EngineOutput<this> | null = null
-  /** Which KCP_LOG lines are built. */
-  logMask = 0
-  writeLog: ((line: string, engine: this) => void) | null = null
-
-  protected readonly hardening: KcpHardening
-  /** Tells losses by time; null: skips are counted, as upstream. */
-  private detector: LossDetector | null = null
-  /** What goes out again before it is known to be lost; null: nothing. */
-  private repeats: Repeats | null = null
-  /** Whether an RTO was the latest reason to resend, and what the window was before. */
-  private collapsed: { readonly cwnd: number; readonly ssthresh: number; readonly cwndBytes: number } | null =
-    null
-  /** The tail was probed, and nothing was heard or sent since. */
-  private tailProbed = false
-  private controller: CongestionControl | null = null
-  private released = false
-  /** Set while a flush runs. */
-  private writer: DatagramWriter | null = null
-  /** A writer of this engine's own, and the arena that it writes in. */
-  private arenaWriter: DatagramWriter | null = null
-  private inArena: Uint8Array = NO_BYTES
-  /** What `output` threw in the current flush. */
-  private fault: { readonly cause: unknown } | null = null
-  /** ts and sn of the latest ACK in this flush. */
-  private lastTs = 0
-  private lastSn = 0
-
-  constructor(conv: number, hardening: KcpHardening) {
-    this.conv = conv
-    this.hardening = hardening
-    this.rcv.strictFragments = hardening.strictFragments
-  }
-
-  get sndNxt(): number {
-    return this.snd.sndNxt
-  }
-  get rcvNxt(): number {
-    return this.rcv.rcvNxt
-  }
-  get rcvWnd(): number {
-    return this.rcv.rcvWnd
-  }
-  get srtt(): number {
-    return this.rtt.srtt
-  }
-
-  /** The peer proved that it receives at its address. */
-  get proven(): boolean {
-    return this.proof.proven
-  }
-
-  /** The peer broke the rules of fragments (`strictFragments`): nothing more will become readable. */
-  get protocolError(): boolean {
-    return this.rcv.broken
-  }
-
-  /** Whether anything is owed to the peer or has to leave at a certain time: `timerAt` says when. */
-  get hasTimer(): boolean {
-    return this.snd.hasDeadline
-  }
-
-  /** When a flush is needed, unless something happens before: an RTO, a loss by time, a tail probe. u32 ms. */
-  get timerAt(): number {
-    const { snd, tailAt } = this
-    let at = snd.deadline
-    if (snd.hasLate && seqDiff(snd.lateAt, at) < 0) at = snd.lateAt
-    if (tailAt !== undefined && seqDiff(tailAt, at) < 0) at = tailAt
-    return at
-  }
-
-  /** When repeats leave alone, u32 ms; undefined: there are none. */
-  get repeatAt(): number | undefined {
-    const { repeats } = this
-    if (repeats === null || !repeats.pending || this.snd.inFlight === 0 || !this.mayRepeat) return undefined
-    return repeats.loneAt(this.rtt.srtt)
-  }
-
-  /** Segments queued or in flight. */
-  waitSnd(): number {
-    return this.snd.inFlight + this.snd.queued
-  }
-
-  /** Counters and state, as plain numbers. */
-  stats(): KcpStats {
-    const { snd, rcv, rtt } = this
-    return {
-      srtt: rtt.srtt,
-      rttvar: rtt.rttvar,
-      rto: rtt.rto,
-      cwnd: this.cwnd,
-      ssthresh: this.ssthresh,
-      sndWnd: this.sndWnd,
-      rcvWnd: rcv.rcvWnd,
-      rmtWnd: this.rmtWnd,
-      sndQueue: snd.queued,
-      sndBuf: snd.inFlight,
-      sndBytes: snd.bytes,
-      rcvQueue: rcv.queued,
-      rcvBuf: rcv.early,
-      rcvBytes: rcv.bytes,
-      loss: this.detector?.loss ?? 0,
-      redundancy: this.repeats?.level ?? 0,
-      sndUna: this.sndUna,
-      sndNxt: snd.sndNxt,
-      rcvNxt: rcv.rcvNxt,
-      ...this.counters,
-    }
-  }
-
-  /** Installs a congestion controller, which then steers `cwnd` (also with `nc`); null brings KCP's own rules back. */
-  setCongestion(controller: CongestionControl | null): void {
-    this.controller?.release?.(this)
-    this.controller = null
-    if (controller === null) {
-      if (this.cwnd < 1) this.cwnd = 1
-      this.cwndBytes = Math.max(Math.imul(this.cwnd, this.mss) >>> 0, this.mss)
-      return
-    }
-    try {
-      this.controller = controller
-      controller.init?.(this)
-    } catch (error) {
-      this.controller = null
-      if (this.cwnd < 1) this.cwnd = 1
-      this.cwndBytes = Math.imul(this.cwnd, this.mss) >>> 0
-      throw error
-    }
-  }
-
-  get congestion(): CongestionControl | null {
-    return this.controller
-  }
-
+export class Engine extends EngineState {
   // ---- application -----------------------------------------------------------------------------------------
 
   /**
@@ -513,44 +304,7 @@ export class Engine implements CongestionState {
     this.ownWriter()
   }
 
-  /** Writes one log line when its bit is in the mask. */
-  log(mask: number, line: string): void {
-    if ((mask & this.logMask) !== 0 && this.writeLog !== null) this.writeLog(line, this)
-  }
-
   // ---- inside: settings and calls --------------------------------------------------------------------------
-
-  /** ikcp_nodelay: a negative number leaves its setting as it is. */
-  setNodelayRaw(nodelay: number, interval: number, resend: number, nc: number): void {
-    if (nodelay >= 0) {
-      this.nodelay = nodelay
-      this.rtt.minRto = nodelay !== 0 ? RTO_MIN_NODELAY : RTO_MIN
-    }
-    if (interval >= 0) this.interval = Math.min(Math.max(interval, 10), 5000)
-    if (resend >= 0) this.fastResend = resend
-    if (nc >= 0) this.nocwnd = nc !== 0
-    this.snd.reconsider()
-  }
-
-  /** See KcpConfig.redundancy. */
-  get redundancy(): number | 'auto' {
-    return this.repeats === null ? 0 : this.repeats.auto ? 'auto' : this.repeats.level
-  }
-
-  /** How losses are told, and what is repeated before they are; see KcpConfig. */
-  protected setRecovery(lossDetection: 'count' | 'time', redundancy: number | 'auto'): void {
-    this.lossDetection = lossDetection
-    this.rtt.steady = lossDetection === 'time'
-    const repeating = redundancy !== 0
-    if (lossDetection === 'count' && !repeating) this.detector = null
-    else this.detector ??= new LossDetector()
-    if (!repeating) this.repeats = null
-    else {
-      this.repeats ??= new Repeats()
-      this.repeats.auto = redundancy === 'auto'
-      if (redundancy !== 'auto') this.repeats.level = redundancy
-    }
-  }
 
   /** At the door of every call that changes state. */
   protected enter(): void {
@@ -774,10 +528,6 @@ export class Engine implements CongestionState {
     return skipped
   }
 
-  private get byTime(): boolean {
-    return this.lossDetection === 'time'
-  }
-
   private collectLate(detector: LossDetector): number {
     const { now, snd } = this
     return snd.collectLate(now, detector.ts, detector.sn, detector.patience(this.rtt.srtt, now))
@@ -800,12 +550,6 @@ export class Engine implements CongestionState {
     }
     this.collapsed = null
     this.repeats?.adapt(detector.loss, this.rtt.srtt)
-  }
-
-  /** When the tail of the flight is to be probed, u32 ms; undefined: not. */
-  private get tailAt(): number | undefined {
-    if (!this.byTime || this.tailProbed || this.snd.inFlight === 0 || this.rtt.srtt === 0) return undefined
-    return seqAdd(this.proof.sentTs, Math.max(TAIL_MIN, TAIL_ROUND_TRIPS * this.rtt.srtt))
   }
 
   /** Resends the newest segment when nothing was heard for long: its ACK tells which others are lost. RFC 8985 §7. */
@@ -850,12 +594,6 @@ export class Engine implements CongestionState {
       const at = writer.header(Command.Push, snd.frgOf(sn), now, sn, len)
       snd.copyOut(sn, writer.buffer, at)
     }
-  }
-
-  private get mayRepeat(): boolean {
-    const { snd, rtt, detector } = this
-    if (snd.queued > 0 || snd.bytes > REPEAT_IN_FLIGHT_MAX || rtt.srtt === 0) return false
-    return rtt.srtt <= LOADED_TIMES * detector!.shortest + LOADED_MS
   }
 
   private readonly isInFlight = (sn: number): boolean => this.snd.has(sn)
