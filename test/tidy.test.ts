@@ -70,6 +70,13 @@ const OUTSIDE: ReadonlySet<string> = new Set([
 
 /** The natural size of a file is 300; what is longer than this holds two ideas. */
 const LINES_MAX = 750
+/** But for those, with the reason. */
+const LONG: ReadonlySet<string> = new Set([
+  // One ring and its orders (by sn, by ts, by deadline): parts of it would pass its slots to and fro on the hot path.
+  'src/core/send-window.ts',
+  // The life of one session: what begins, goes on and ends in it hangs together by its fields.
+  'src/session/session.ts',
+])
 
 /** Folders of test/ that mirror no room of src/. */
 const TEST_FOLDERS: ReadonlySet<string> = new Set([
@@ -196,7 +203,7 @@ test("only the node room imports Node's modules, and none imports a package", ()
 })
 
 /** What puts the parts together. */
-const OWNERS = new Set(['engine.ts', 'kcp.ts', 'index.ts'])
+const OWNERS = new Set(['engine.ts', 'engine-state.ts', 'kcp.ts', 'index.ts'])
 
 test('inside core the parts know only the few files that all share', () => {
   const wrong: string[] = []
@@ -286,7 +293,7 @@ test('every file but a test starts by telling its job', () => {
 test('no file is longer than a reader can hold', () => {
   const long = everything
     .map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }))
-    .filter(({ lines }) => lines > LINES_MAX)
+    .filter(({ path, lines }) => lines > LINES_MAX && !LONG.has(path))
   deepEqual(long, [])
 })
 
@@ -302,7 +309,7 @@ test('a test lies where what it tests lies', () => {
 
 test('every part of the engine has its test', () => {
   // Covered by the tests of what uses them: tables of numbers, one-liners, and the engine under Kcp and sys.
-  const small = new Set(['assert', 'engine', 'index', 'log', 'stats'])
+  const small = new Set(['assert', 'engine', 'engine-state', 'index', 'log', 'stats'])
   const missing = ours
     .filter(({ path }) => roomOf(path) === 'core')
     .map(({ path }) => path.replace(/^src\/(.*)\.ts$/, '$1'))

@@ -1,0 +1,98 @@
+import { equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { LossDetector } from '../../src/core/loss-detector.ts'
+import { Trace } from '../support/trace.ts'
+
+/** `lossDetection: 'time'`, no window in the way, and a first round trip of 100 ms. */
+function timed(settings = {}): Trace {
+  const t = new Trace({ nodelay: 1, interval: 10, nc: true, lossDetection: 'time', ...settings }).at(0)
+  t.send('first').expect('push sn=0').at(100).input('ack sn=0 una=1 ts=0').skip()
+  return t
+}
+
+test('one ACK for something sent later is enough, without any count', () => {
+  const t = timed()
+  t.send('a').at(110).expect('push sn=1')
+  t.send('b').at(150).expect('push sn=2')
+  // sn 2 was sent at 150 and arrived; sn 1 was sent 40 ms before it.
+  t.at(250).input('ack sn=2 una=1 ts=150').expect('push sn=1 ts=250')
+  equal(t.kcp.counters.fastResends, 1)
+  equal(t.kcp.counters.timeoutResends, 0)
+})
+
+test('what was sent just before waits for the allowance, and is resent when it is over', () => {
+  const t = timed()
+  t.send('a', 'b').at(110).expect('push sn=1 | push sn=2')
+  t.at(210).input('ack sn=2 una=1 ts=110').expect()
+  // 100 ms of round trip and a thirty-second of it.
+  equal(t.kcp.timerAt, 110 + 104)
+  t.at(213).expect()
+  t.at(214).expect('push sn=1 ts=214')
+})
+
+test('a path that reorders gets more time, and loses it again', () => {
+  const detector = new LossDetector()
+  detector.acked(1, 100, 200, 100, 100)
+  equal(detector.allowance(100, 200), 100 / 32)
+  // sent before sn 1, and acknowledged 40 ms after it
+  detector.acked(0, 90, 240, 90, 90)
+  ok(detector.allowance(100, 240) >= 40, String(detector.allowance(100, 240)))
+  ok(detector.allowance(100, 240) <= 100, 'a round trip at most')
+  equal(detector.allowance(100, 240 + 1_601), 100 / 32)
+})
+
+test('the share of first transmissions that do not arrive is measured by the ts that come back', () => {
+  const detector = new LossDetector()
+  for (let i = 0; i < 2_000; i++) {
+    const sentAt = i * 20
+    const again = i % 10 === 0 ? sentAt + 20 : sentAt
+    detector.acked(i, again, again + 100, sentAt, again)
+  }
+  ok(Math.abs(detector.loss - 0.1) < 0.06, String(detector.loss))
+  equal(detector.spurious, 0)
+  equal(detector.shortest, 100)
+})
+
+test('a resend that an earlier transmission made useless is counted, and the window comes back', () => {
+  const t = timed({ nc: false, minRto: 30 })
+  for (let i = 0; i < 6; i++) {
+    t.send('x')
+      .at(110 + i * 100)
+      .skip()
+    t.input(`ack sn=${i + 1} una=${i + 2} ts=${110 + i * 100}`)
+  }
+  const before = t.kcp.cwnd
+  t.send('late').at(1_000).skip()
+  const rto = t.kcp.rtt.rto
+  t.at(1_000 + rto).expect(`push sn=7 ts=${1_000 + rto}`)
+  equal(t.kcp.cwnd, 1, 'the timeout took the window')
+  t.input('ack sn=7 una=8 ts=1000')
+  equal(t.kcp.counters.spuriousResends, 1)
+  ok(t.kcp.cwnd >= before, `${t.kcp.cwnd} of ${before}`)
+})
+
+test('of many segments whose RTO is over only the oldest sixteen are repeated', () => {
+  const t = timed({ sndWnd: 256 })
+  t.send(...Array(40).fill('x'))
+    .at(110)
+    .skip()
+  // The tail is probed first.
+  while (t.kcp.counters.timeoutResends === 0) t.at(t.kcp.timerAt).skip()
+  const resendAt = t.now
+  equal(t.kcp.counters.timeoutResends, 16)
+  const before = t.kcp.counters.segmentsOut - 16
+  // Their ACKs tell that the others are lost: those follow at once.
+  t.at(resendAt + 100)
+    .input(`ack sn=1 una=1 ts=${resendAt}`)
+    .skip()
+  ok(t.kcp.counters.segmentsOut - before > 16)
+})
+
+test('two round trips of silence probe the tail of a flight, once', () => {
+  const t = timed({ minRto: 1_000 })
+  t.send('a', 'b').at(110).skip()
+  equal(t.kcp.timerAt, 110 + 200)
+  t.at(310).expect('push sn=2 ts=310')
+  equal(t.kcp.counters.tailProbes, 1)
+  t.at(900).expect()
+})

@@ -1,0 +1,133 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { Repeats } from '../../src/core/repeats.ts'
+import { Trace } from '../support/trace.ts'
+
+const inFlight = (): boolean => true
+
+/** A flow of one message each 20 ms over a path of 100 ms, nothing acknowledged yet but the first. */
+function flow(redundancy: number): Trace {
+  const t = new Trace({ nodelay: 1, interval: 10, nc: true, sndWnd: 128, redundancy }).at(0)
+  t.send('zero').expect('push sn=0').at(100).input('ack sn=0 una=1 ts=0').skip()
+  return t
+}
+
+test('each datagram carries the newest segments again that are not acknowledged, with its own ts', () => {
+  const t = flow(2)
+  t.send('a').at(200).expect('push sn=1 ts=200 "a"')
+  t.send('b').at(220).expect('push sn=2 ts=220 "b" | push sn=1 ts=220 "a"')
+  t.send('c').at(240).expect('push sn=3 ts=240 "c" | push sn=2 ts=240 "b" | push sn=1 ts=240 "a"')
+  // Twice is enough for sn 1.
+  t.send('d').at(260).expect('push sn=4 ts=260 "d" | push sn=3 ts=260 "c" | push sn=2 ts=260 "b"')
+  equal(t.kcp.counters.repeats, 5)
+  // They are no transmissions: not for the dead link, the back-off, the window or the RTO.
+  deepEqual(
+    [1, 2, 3, 4].map((sn) => t.kcp.snd.xmitOf(sn)),
+    [1, 1, 1, 1],
+  )
+  equal(t.kcp.counters.timeoutResends, 0)
+})
+
+test('the ACK of a repeat measures the round trip of that repeat', () => {
+  const t = flow(1)
+  t.send('a').at(200).skip()
+  t.send('b').at(220).skip()
+  t.at(320).input('ack sn=1 una=3 ts=220')
+  equal(t.kcp.srtt, 100)
+  equal(t.kcp.stats().loss > 0, true, 'its first transmission was lost')
+  // And the same ACK again is none for anything.
+  t.input('ack sn=1 una=3 ts=220')
+  equal(t.kcp.counters.staleAcks, 0, 'stale ACKs are a matter of hardening')
+})
+
+test('what a full datagram has no room for is not repeated', () => {
+  const t = flow(1)
+  t.kcp.setMtu(100)
+  t.send('x'.repeat(60)).at(200).skip()
+  t.send('y'.repeat(60)).at(220).expect('push sn=2')
+  equal(t.kcp.counters.repeats, 0)
+})
+
+test('the last message goes out once more on its own when none follows', () => {
+  const t = flow(1)
+  for (let i = 0; i < 40; i++) {
+    t.clock(200 + i * 20)
+    if (i >= 5) t.input(`ack sn=${i - 4} una=${i - 3} ts=${100 + i * 20}`)
+    t.send('m').skip()
+  }
+  const at = t.kcp.repeatAt
+  ok(at !== undefined && at > 980 && at <= 980 + 40, String(at))
+  t.clock(at!).expect(`push sn=40 ts=${at} "m"`)
+  // Nor a third time, whatever else happens.
+  t.clock(at! + 30).expect()
+})
+
+test('nothing is repeated while much is in flight or queued, or before the round trip is known', () => {
+  const t = flow(1)
+  t.kcp.applyConfig({ sndWnd: 4 })
+  t.send(...Array(8).fill('m'))
+    .at(200)
+    .skip()
+  t.at(300).skip()
+  equal(t.kcp.counters.repeats, 0, 'queued')
+  const bulk = flow(1)
+  bulk
+    .send(...Array(10).fill('x'.repeat(1_000)))
+    .at(200)
+    .skip()
+  bulk.at(205).skip()
+  equal(bulk.kcp.counters.repeats, 0, '10 kB in flight')
+  const young = new Trace({ nc: true, redundancy: 1 }).at(0)
+  young.send('a').at(0).skip()
+  young.send('b').at(100).skip()
+  equal(young.kcp.counters.repeats, 0)
+})
+
+test('a fraction repeats some of them', () => {
+  const repeats = new Repeats()
+  repeats.level = 0.25
+  for (let i = 0; i < 40; i++) {
+    repeats.note(i, i * 20, true)
+  }
+  equal(repeats.size, 10)
+})
+
+test('auto: none without loss, more the more is lost and the more waits behind it', () => {
+  const repeats = new Repeats()
+  repeats.auto = true
+  for (let i = 0; i < 100; i++) repeats.note(i, i * 20, true)
+  const level = (loss: number, srtt: number): number => {
+    repeats.adapt(loss, srtt)
+    return repeats.level
+  }
+  equal(level(0, 100), 0)
+  equal(level(0.0005, 100), 0)
+  equal(level(0.01, 100), 1)
+  equal(level(0.05, 100), 2)
+  equal(level(0.2, 100), 3)
+  equal(level(1, 100), 3)
+  ok(level(0.05, 10) <= level(0.05, 400))
+})
+
+test('bytes of repeats are bounded: a burst, then so many a second', () => {
+  const repeats = new Repeats()
+  let bytes = 0
+  for (let now = 0; now < 1_000; now++) while (repeats.afford(1_000, now)) bytes += 1_000
+  ok(bytes >= 60_000 && bytes <= 16_384 + 65_536, String(bytes))
+})
+
+test('what was acknowledged or repeated often enough is forgotten, and sixty-four at most are remembered', () => {
+  const repeats = new Repeats()
+  repeats.level = 1
+  for (let i = 0; i < 200; i++) repeats.note(i, i, true)
+  equal(repeats.size, 64)
+  repeats.settle((sn) => sn >= 190)
+  equal(repeats.size, 10)
+  repeats.settle(inFlight)
+  equal(repeats.size, 10)
+  equal(repeats.snAt(0), 199)
+  ok(repeats.isRipe(0, 201) && !repeats.isRipe(0, 200))
+  for (let i = 0; i < 10; i++) repeats.repeated(i, 300)
+  repeats.settle(inFlight)
+  equal(repeats.pending, false)
+})
