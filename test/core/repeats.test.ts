@@ -7,7 +7,7 @@ const inFlight = (): boolean => true
 
 /** A flow of one message each 20 ms over a path of 100 ms, nothing acknowledged yet but the first. */
 function flow(redundancy: number): Trace {
-  const t = new Trace({ nodelay: 1, interval: 10, nc: true, sndWnd: 128, redundancy }).at(0)
+  const t = new Trace({ nodelay: 1, interval: 10, nc: true, sndWnd: 128, minRto: 1_000, redundancy }).at(0)
   t.send('zero').expect('push sn=0').at(100).input('ack sn=0 una=1 ts=0').skip()
   return t
 }
