@@ -927,7 +927,12 @@ static napi_value address_words(napi_env env, napi_callback_info info) {
 
 /* ---- the module --------------------------------------------------------------------------------------------- */
 
-static void free_addon(napi_env env, void *data, void *hint) { free(data); }
+static void free_addon(napi_env env, void *data, void *hint) {
+  Addon *addon = data;
+  Shared *all[] = {&addon->send_bytes, &addon->send_table, &addon->recv_bytes, &addon->recv_table};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) drop_ref(env, &all[i]->buffer);
+  free(addon);
+}
 
 /* A new buffer, zeroed: pages that nothing was written to cost nothing. */
 static bool export_buffer(napi_env env, napi_value exports, const char *name, size_t size, Shared *shared) {
