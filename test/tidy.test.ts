@@ -29,8 +29,10 @@ const SHARED_PARTS: ReadonlySet<string> = new Set([
   'cell-arena.ts',
   'deadline-heap.ts',
   'errors.ts',
+  'int-list.ts',
   'memory.ts',
   'segment.ts',
+  'send-slot.ts',
   'seq.ts',
 ])
 /** Arrows between two parts beyond those, with the reason. */

@@ -2,6 +2,7 @@
  * The ACKs that are owed to the peer: (sn, ts) pairs in order of arrival, emptied by the next flush.
  * @module
  */
+import { seqDiff } from './seq.ts'
 
 const NONE = new Uint32Array(0)
 const NO_INDEX = new Int32Array(0)
@@ -36,7 +37,7 @@ export class AckList {
   pushOnce(sn: number, ts: number): void {
     const place = sn & (this.index.length - 1)
     const listed = this.index.length === 0 ? 0 : this.index[place]!
-    if (listed !== 0 && listed <= this.count && this.pairs[(listed - 1) * 2] === sn) {
+    if (listed !== 0 && listed <= this.count && seqDiff(this.pairs[(listed - 1) * 2]!, sn) === 0) {
       this.pairs[(listed - 1) * 2 + 1] = ts
       return
     }
@@ -47,7 +48,7 @@ export class AckList {
 
   /** Whether the latest ACK owed echoes `ts`. */
   echoes(ts: number): boolean {
-    return this.count > 0 && this.pairs[this.count * 2 - 1] === ts
+    return this.count > 0 && seqDiff(this.pairs[this.count * 2 - 1]!, ts) === 0
   }
 
   clear(): void {

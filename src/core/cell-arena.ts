@@ -5,7 +5,7 @@
  * A cell is known by its index: where it lies changes when the block or the cells grow.
  * @module
  */
-import { allocate, free, NO_BYTES, NO_WORDS } from './memory.ts'
+import { allocate, copyBytes, free, NO_BYTES, NO_WORDS } from './memory.ts'
 
 /** Bytes of a cache line; cells are whole ones. */
 const LINE = 64
@@ -13,6 +13,8 @@ const LINE = 64
 const FIRST_SIZE: number = LINE
 /** Cells of the first block. */
 const FIRST_CELLS = 2
+/** Up to here a loop copies a part of something, which `set` could only with a view: an allocation. */
+const SHORT = 128
 /** A block of this many bytes belongs to a flow, not to a session that says something now and then: it gets room. */
 const ROOMY = 16_384
 
@@ -67,6 +69,25 @@ export class CellArena {
     const view = cell < this.views.length ? this.views[cell]! : NO_BYTES
     if (view.length === len && this.starts[cell] === start) return view
     return this.makeView(cell, start, len)
+  }
+
+  /** Copies `len` bytes of `from` (null: zeros), from `start` on, to `at` in `bytes`. */
+  copyIn(at: number, from: Uint8Array | null, start: number, len: number): void {
+    const { bytes } = this
+    if (from === null) bytes.fill(0, at, at + len)
+    else if (len === from.length) copyBytes(bytes, from, at)
+    else if (len <= SHORT) for (let i = 0; i < len; i++) bytes[at + i] = from[start + i]!
+    else bytes.set(from.subarray(start, start + len), at)
+  }
+
+  /** Copies `len` bytes of a cell, from `start` on, to `into` at `at`. */
+  copyOut(cell: number, start: number, len: number, into: Uint8Array, at: number): void {
+    const { bytes } = this
+    const from = this.at(cell) + start
+    // Within the block nothing but a move is needed; elsewhere `set` needs a view, which a short loop does not.
+    if (into === bytes) bytes.copyWithin(at, from, from + len)
+    else if (len <= SHORT) for (let i = 0; i < len; i++) into[at + i] = bytes[from + i]!
+    else copyBytes(into, this.view(cell, start, len), at)
   }
 
   /** Gives everything back, the cells that were taken as well. */

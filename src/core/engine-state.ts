@@ -15,9 +15,9 @@ import { ReceiveWindow } from './receive-window.ts'
 import { Repeats } from './repeats.ts'
 import { RTO_MIN, RTO_MIN_NODELAY, RttEstimator } from './rtt.ts'
 import { KCP_OVERHEAD } from './segment.ts'
-import { SendWindow } from './send-window.ts'
+import { type OnAcked, SendWindow } from './send-window.ts'
 import { seqAdd, seqDiff } from './seq.ts'
-import { KcpCounters, type KcpStats } from './stats.ts'
+import { KcpCounters, type KcpStats, snapshot } from './stats.ts'
 import { WindowProbe } from './window-probe.ts'
 
 /** The tail of a flight is probed after so many round trips of silence, and not before so many ms. RFC 8985 §7.2. */
@@ -49,8 +49,6 @@ export class EngineState implements CongestionState {
   mtu = 1400
   /** Payload bytes of a full segment: mtu - 24. */
   mss: number = 1400 - KCP_OVERHEAD
-  /** Everything before it was acknowledged, u32. */
-  sndUna = 0
   /** Most segments in flight. */
   sndWnd = 32
   /** Most segments in flight that were not acknowledged one by one; 0: as many as the windows allow. */
@@ -61,8 +59,6 @@ export class EngineState implements CongestionState {
   cwnd = 0
   ssthresh: number = SSTHRESH_INITIAL
   cwndBytes = 0
-  /** The clock of the latest `update`, `input` or `flush`, u32 ms. */
-  now = 0
   /** Flush tick, ms. */
   interval = 100
   /** When `update` flushes next, u32 ms. */
@@ -108,7 +104,13 @@ export class EngineState implements CongestionState {
   } | null = null
   /** The tail was probed, and nothing was heard or sent since. */
   protected tailProbed = false
+  // `sndUna` and `now` as i32, see seqStep.
+  protected una = 0
+  protected clock = 0
   protected controller: CongestionControl | null = null
+  /** Made when a controller first wants to be told of ACKs, and whether what it is told of measured a time. */
+  protected told: OnAcked | undefined
+  protected timed = false
   protected released = false
   /** Set while a flush runs. */
   protected writer: DatagramWriter | null = null
@@ -127,6 +129,20 @@ export class EngineState implements CongestionState {
     this.rcv.strictFragments = hardening.strictFragments
   }
 
+  /** The clock of the latest `update`, `input` or `flush`, u32 ms. */
+  get now(): number {
+    return this.clock >>> 0
+  }
+  set now(ms: number) {
+    this.clock = ms | 0
+  }
+  /** Everything before it was acknowledged, u32. */
+  get sndUna(): number {
+    return this.una >>> 0
+  }
+  set sndUna(sn: number) {
+    this.una = sn | 0
+  }
   get sndNxt(): number {
     return this.snd.sndNxt
   }
@@ -161,7 +177,7 @@ export class EngineState implements CongestionState {
     let at = snd.deadline
     if (snd.hasLate && seqDiff(snd.lateAt, at) < 0) at = snd.lateAt
     if (tailAt !== undefined && seqDiff(tailAt, at) < 0) at = tailAt
-    return at
+    return at >>> 0
   }
 
   /** When repeats leave alone, u32 ms; undefined: there are none. */
@@ -178,29 +194,8 @@ export class EngineState implements CongestionState {
 
   /** Counters and state, as plain numbers. */
   stats(): KcpStats {
-    const { snd, rcv, rtt } = this
-    return {
-      srtt: rtt.srtt,
-      rttvar: rtt.rttvar,
-      rto: rtt.rto,
-      cwnd: this.cwnd,
-      ssthresh: this.ssthresh,
-      sndWnd: this.sndWnd,
-      rcvWnd: rcv.rcvWnd,
-      rmtWnd: this.rmtWnd,
-      sndQueue: snd.queued,
-      sndBuf: snd.inFlight,
-      sndBytes: snd.bytes,
-      rcvQueue: rcv.queued,
-      rcvBuf: rcv.early,
-      rcvBytes: rcv.bytes,
-      loss: this.detector?.loss ?? 0,
-      redundancy: this.repeats?.level ?? 0,
-      sndUna: this.sndUna,
-      sndNxt: snd.sndNxt,
-      rcvNxt: rcv.rcvNxt,
-      ...this.counters,
-    }
+    const { detector, repeats } = this
+    return { ...snapshot(this), loss: detector?.loss ?? 0, redundancy: repeats?.level ?? 0 }
   }
 
   /** Installs a congestion controller, which then steers `cwnd` (also with `nc`); null brings KCP's own rules back. */

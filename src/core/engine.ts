@@ -14,9 +14,9 @@ import { KcpError } from './errors.ts'
 import { KCP_LOG } from './log.ts'
 import type { LossDetector } from './loss-detector.ts'
 import type { Repeats } from './repeats.ts'
-import { RTO_MAX } from './rtt.ts'
 import { CMD_AT, Command, KCP_OVERHEAD, LEN_AT, SN_AT, TS_AT, UNA_AT } from './segment.ts'
-import { seqAdd, seqDiff } from './seq.ts'
+import type { OnAcked } from './send-window.ts'
+import { seqAdd, seqDiff, seqStep } from './seq.ts'
 
 /** What `tryInput` makes of a datagram; upstream's codes. */
 export const InputResult = {
@@ -86,9 +86,9 @@ export class Engine extends EngineState {
   // ---- network and clock -----------------------------------------------------------------------------------
 
   /** Feeds one datagram; an InputResult. Refusing is normal: the network may send anything. */
-  tryInput(datagram: Uint8Array, now: number = this.now): number {
+  tryInput(datagram: Uint8Array, now: number = this.clock): number {
     this.enter()
-    this.now = now >>> 0
+    this.clock = now | 0
     const size = datagram.length
     this.counters.datagramsIn++
     this.counters.bytesIn += size
@@ -110,7 +110,7 @@ export class Engine extends EngineState {
   private parse(size: number): number {
     const { snd, rcv, hardening } = this
     const conv = this.conv | 0
-    const una0 = this.sndUna
+    const una0 = this.una
     const inFlight0 = snd.inFlight
     let acked = false
     let newestSn = 0
@@ -125,9 +125,9 @@ export class Engine extends EngineState {
       const from = origin + at
       if (words.getInt32(from, true) !== conv) return this.refuse(InputResult.Foreign, timed, timedTs)
       const word = words.getInt32(from + CMD_AT, true)
-      const ts = words.getUint32(from + TS_AT, true)
-      const sn = words.getUint32(from + SN_AT, true)
-      const una = words.getUint32(from + UNA_AT, true)
+      const ts = words.getInt32(from + TS_AT, true)
+      const sn = words.getInt32(from + SN_AT, true)
+      const una = words.getInt32(from + UNA_AT, true)
       // A length of 2^31 or more reads as negative, and does not fit either.
       const len = words.getInt32(from + LEN_AT, true)
       at += KCP_OVERHEAD
@@ -141,8 +141,8 @@ export class Engine extends EngineState {
         at += len
         continue
       }
-      if (!hardening.freshWnd || seqDiff(una, this.sndUna) >= 0) this.rmtWnd = word >>> 16
-      if (seqDiff(una, snd.base) !== 0 || seqDiff(una, this.sndUna) !== 0) this.acknowledgeUpTo(una)
+      if (!hardening.freshWnd || seqDiff(una, this.una) >= 0) this.rmtWnd = word >>> 16
+      if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len)
@@ -186,10 +186,10 @@ export class Engine extends EngineState {
 
     if (timed) this.sampleRtt(timedTs)
     if (this.byTime) this.tailProbed &&= !acked
-    else if (acked && seqDiff(newestSn, this.sndUna) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
+    else if (acked && seqDiff(newestSn, this.una) >= 0 && seqDiff(newestSn, snd.sndNxt) < 0) {
       snd.countSkips(newestSn, newestTs)
     }
-    const moved = seqDiff(this.sndUna, una0)
+    const moved = seqDiff(this.una, una0)
     if (moved > 0) {
       if (this.controller?.onAck !== undefined) {
         this.controller.onAck(this, moved, snd.ackedBytes, inFlight0)
@@ -199,10 +199,13 @@ export class Engine extends EngineState {
   }
 
   private logInput(cmd: number, sn: number, ts: number, wnd: number): void {
-    if (cmd === Command.Push) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn} ts=${ts}`)
+    if (cmd === Command.Push) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn >>> 0} ts=${ts >>> 0}`)
     else if (cmd === Command.WindowAsk) this.log(KCP_LOG.IN_PROBE, 'input probe')
     else if (cmd === Command.WindowTell) this.log(KCP_LOG.IN_WINS, `input wins: ${wnd}`)
-    else this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn} rtt=${seqDiff(this.now, ts)} rto=${this.rtt.rto}`)
+    else {
+      const rtt = seqDiff(this.clock, ts)
+      this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn >>> 0} rtt=${rtt} rto=${this.rtt.rto}`)
+    }
   }
 
   /** Segments before a faulty one stay applied; skips and the congestion window are left as they are. */
@@ -214,19 +217,19 @@ export class Engine extends EngineState {
   /** Tells the clock, u32 ms; flushes when the interval is over. Call it every 10 to 100 ms, or as `check` says. */
   update(now: number): void {
     this.enter()
-    this.now = now >>> 0
+    this.clock = now | 0
     if (!this.started) {
       this.started = true
       this.flushAt = this.now
     }
-    let late = seqDiff(this.now, this.flushAt)
+    let late = seqDiff(this.clock, this.flushAt)
     if (late >= CLOCK_JUMP || late < -CLOCK_JUMP) {
       this.flushAt = this.now
       late = 0
     }
     if (late >= 0) {
       this.flushAt = seqAdd(this.flushAt, this.interval)
-      if (seqDiff(this.now, this.flushAt) >= 0) this.flushAt = seqAdd(this.now, this.interval)
+      if (seqDiff(this.clock, this.flushAt) >= 0) this.flushAt = seqAdd(this.clock, this.interval)
       this.flush()
     }
   }
@@ -252,9 +255,9 @@ export class Engine extends EngineState {
    * Sends everything that is due at `now`: ACKs, window probes, new segments as far as the windows allow, and
    * retransmissions. Throws ERR_KCP_OUTPUT at its end when `output` threw.
    */
-  flush(now: number = this.now): void {
+  flush(now: number = this.clock): void {
     this.enter()
-    this.now = now >>> 0
+    this.clock = now | 0
     if (!this.started) return
     const own = this.ownWriter()
     const writer = own ?? DatagramWriter.borrow()
@@ -328,45 +331,47 @@ export class Engine extends EngineState {
     this.acks.trim()
   }
 
-  // A field: a closure in takeMessage would cost every read a context (40 bytes), logged or not.
-  private readonly logRead = (sn: number): void => this.log(KCP_LOG.RECV, `recv sn=${sn}`)
-
   protected takeMessage(into: Uint8Array | null, peek: boolean, at = 0): number {
     const { rcv } = this
     const wasFull = rcv.unused === 0
-    const size = rcv.take(into, peek, this.logMask & KCP_LOG.RECV ? this.logRead : undefined, at)
+    const size = rcv.take(into, peek, this.logMask & KCP_LOG.RECV ? this.logRead() : undefined, at)
     rcv.advance()
     // The peer believes the window closed: tell it.
     if (wasFull && rcv.unused > 0) this.probe.tellPending = true
     return size
   }
 
+  // Apart from takeMessage, where a closure would cost every read a context, logged or not.
+  private logRead(): (sn: number) => void {
+    return (sn) => this.log(KCP_LOG.RECV, `recv sn=${sn}`)
+  }
+
   // ---- inside: input ---------------------------------------------------------------------------------------
 
   private acknowledgeUpTo(una: number): void {
-    this.snd.ackUpTo(una, this.controller?.onAcked === undefined ? undefined : this.ackedByUna)
-    this.sndUna = this.snd.base
+    this.snd.ackUpTo(una, this.controller?.onAcked === undefined ? undefined : this.tellAcked(false))
+    this.una = this.snd.base | 0
   }
 
   private acknowledge(sn: number): void {
-    if (seqDiff(sn, this.sndUna) < 0) return
-    if (this.snd.ack(sn, this.controller?.onAcked === undefined ? undefined : this.ackedBySn)) {
-      this.sndUna = this.snd.base
+    if (seqDiff(sn, this.una) < 0) return
+    this.snd.ack(sn, this.controller?.onAcked === undefined ? undefined : this.tellAcked(true))
+    this.una = this.snd.base | 0
+  }
+
+  /** Tells the controller of each segment. Only an ACK of the very `sn` measures a time. */
+  private tellAcked(timed: boolean): OnAcked {
+    this.timed = timed
+    this.told ??= (sn, ts, size, xmit) => {
+      const rtt = this.timed ? seqDiff(this.clock, ts) : -1
+      this.controller?.onAcked?.(this, sn, ts, size, Math.max(rtt, -1), xmit)
     }
-  }
-
-  private readonly ackedByUna = (sn: number, ts: number, size: number, xmit: number): void => {
-    this.controller?.onAcked?.(this, sn, ts, size, -1, xmit)
-  }
-
-  private readonly ackedBySn = (sn: number, ts: number, size: number, xmit: number): void => {
-    const rtt = seqDiff(this.now, ts)
-    this.controller?.onAcked?.(this, sn, ts, size, rtt >= 0 ? rtt : -1, xmit)
+    return this.told
   }
 
   /** Measures the RTT by an echoed ts; one from the future measures nothing. */
   private sampleRtt(ts: number): void {
-    const rtt = seqDiff(this.now, ts)
+    const rtt = seqDiff(this.clock, ts)
     if (rtt < 0) return
     this.rtt.sample(rtt, this.interval, this.now)
     this.controller?.onRtt?.(this, rtt)
@@ -374,7 +379,7 @@ export class Engine extends EngineState {
 
   private acceptPush(sn: number, ts: number, frg: number, at: number, len: number): void {
     const { rcv, counters, hardening } = this
-    if (seqDiff(sn, seqAdd(rcv.rcvNxt, rcv.rcvWnd)) >= 0) {
+    if (seqDiff(sn, seqStep(rcv.rcvNxt, rcv.rcvWnd)) >= 0) {
       counters.outOfWindow++
       return
     }
@@ -391,7 +396,7 @@ export class Engine extends EngineState {
       counters.overLimit++
       return
     }
-    this.proof.heardTs = ts
+    this.proof.hear(ts)
     // Of a datagram of new segments and repeats the ACKs of the former say it all: una, and the ts that they share. An
     // empty segment may be a challenge (path-proof.ts), which wants its own.
     if (hardening.spareAcks && ahead < 0 && len > 0 && this.acks.echoes(ts)) return
@@ -422,7 +427,7 @@ export class Engine extends EngineState {
     const wnd = this.hardening.clampWnd ? Math.min(rcv.unused, WND_MAX) : rcv.unused
     writer.begin(this.conv, wnd, rcv.rcvNxt, Math.max(this.mtu, KCP_OVERHEAD))
     this.flushAcks(writer)
-    probe.follow(this.rmtWnd, this.now)
+    probe.follow(this.rmtWnd, this.clock)
     this.flushProbes(writer)
     this.admit()
     if (controller?.onAppLimited !== undefined && snd.queued === 0) {
@@ -439,8 +444,7 @@ export class Engine extends EngineState {
   }
 
   private flushAcks(writer: DatagramWriter): void {
-    const { acks } = this
-    const { count, pairs } = acks
+    const { count, pairs } = this.acks
     if (count === 0) return
     for (let done = 0; done < count; ) {
       const written = writer.acks(pairs, done, count)
@@ -451,7 +455,7 @@ export class Engine extends EngineState {
     this.lastTs = pairs[count * 2 - 1]!
     this.lastSn = pairs[count * 2 - 2]!
     this.counters.acksOut += count
-    acks.clear()
+    this.acks.clear()
   }
 
   private flushProbes(writer: DatagramWriter): void {
@@ -461,7 +465,7 @@ export class Engine extends EngineState {
     probe.askPending = probe.tellPending = false
     this.lastTs = this.lastSn = 0
     if (this.proof.challengePending) {
-      this.write(writer, Command.Push, this.now, this.proof.challenge(this.sndUna, this.now))
+      this.write(writer, Command.Push, this.clock, this.proof.challenge(this.una, this.clock))
     }
   }
 
@@ -470,10 +474,11 @@ export class Engine extends EngineState {
     const { snd } = this
     let window = Math.min(this.sndWnd, this.rmtWnd)
     if (this.controller !== null || !this.nocwnd) window = Math.min(this.cwnd, window)
-    const end = seqAdd(this.sndUna, window)
+    const end = seqStep(this.una, window)
     const most = this.maxInFlight > 0 ? this.maxInFlight : NEVER
-    while (snd.queued > 0 && seqDiff(snd.sndNxt, end) < 0 && snd.inFlight < most)
-      snd.admit(this.rtt.rto, this.now)
+    while (snd.queued > 0 && seqDiff(snd.sndNxt, end) < 0 && snd.inFlight < most) {
+      snd.admit(this.rtt.rto, this.clock)
+    }
   }
 
   /**
@@ -481,7 +486,7 @@ export class Engine extends EngineState {
    * the pacing `budget` (payload bytes, negative: none) or the allowance is used up. Returns the fast resends.
    */
   private flushData(writer: DatagramWriter, resend: number, budget: number): number {
-    const { snd, now } = this
+    const { snd, clock: now } = this
     const dueCount = this.byTime
       ? this.collectLate(this.detector!)
       : snd.collectDue(now, resend, this.fastLimit)
@@ -498,26 +503,27 @@ export class Engine extends EngineState {
       }
       let rto = snd.rtoOf(sn)
       if (this.byTime && snd.timedOut(sn) && timedOut++ >= TIMEOUT_BURST) {
-        snd.putOff(sn, seqAdd(now, rto))
+        snd.putOff(sn, seqStep(now, rto))
         continue
       }
       if (budget >= 0) budget -= len
       if (snd.timedOut(sn)) {
-        rto = this.backOff(rto)
+        rto = this.rtt.backOff(rto, this.nodelay, this.hardening.capRto)
         this.timeouts++
         this.counters.timeoutResends++
-        snd.resent(sn, now, rto, seqAdd(now, rto), false)
+        snd.resent(sn, now, rto, seqStep(now, rto), false)
       } else {
         skipped++
         this.counters.fastResends++
-        snd.resent(sn, now, rto, seqAdd(now, rto), true)
+        snd.resent(sn, now, rto, seqStep(now, rto), true)
       }
       this.writePush(writer, sn, len, snd.xmitOf(sn), now)
     }
     const { rto } = this.rtt
-    const resendAt = seqAdd(now, rto + extra)
+    const resendAt = seqStep(now, rto + extra)
     const unlimited = budget < 0 && this.allowance === Number.POSITIVE_INFINITY
-    for (let sn = snd.fresh; sn !== snd.sndNxt; sn = seqAdd(sn, 1)) {
+    const end = snd.sndNxt | 0
+    for (let sn = snd.fresh | 0; sn !== end; sn = seqStep(sn, 1)) {
       if (!snd.isUnsent(sn)) continue
       const len = snd.lenOf(sn)
       if (!unlimited && !this.fits(writer.used, len, budget)) return skipped
@@ -606,16 +612,9 @@ export class Engine extends EngineState {
     return bytes + datagrams * this.overhead <= this.allowance
   }
 
-  private backOff(rto: number): number {
-    if (this.nodelay === 0) rto += Math.max(rto, this.rtt.rto)
-    else if (this.nodelay === 1) rto += ((rto | 0) / 2) | 0
-    else rto += (this.rtt.rto / 2) | 0
-    return this.hardening.capRto ? Math.min(rto, RTO_MAX) : rto >>> 0
-  }
-
   private writePush(writer: DatagramWriter, sn: number, len: number, xmit: number, now: number): void {
     const { snd, controller } = this
-    if (controller !== null) controller.onSent?.(this, sn, now, len, snd.inFlight, xmit)
+    if (controller !== null) controller.onSent?.(this, sn >>> 0, now >>> 0, len, snd.inFlight, xmit)
     this.counters.segmentsOut++
     this.proof.sent(now)
     if (xmit >= this.deadLink) this.dead = true
@@ -668,7 +667,7 @@ export class Engine extends EngineState {
       if (controller?.onFastRetransmit !== undefined) {
         controller.onFastRetransmit(this, skipped, snd.inFlight, priorCwnd)
       } else {
-        shrinkOnSkip(this, seqDiff(snd.sndNxt, this.sndUna) >>> 0, resend)
+        shrinkOnSkip(this, seqDiff(snd.sndNxt, this.una) >>> 0, resend)
       }
     }
     if (timedOut) {

@@ -232,7 +232,7 @@ export class Kcp extends Engine {
    * Feeds one datagram, at `now` when given. Returns its length. Throws ERR_KCP_INPUT (`code`), or
    * ERR_KCP_CONV_MISMATCH; what came before the faulty segment has taken effect, as upstream.
    */
-  input(datagram: Uint8Array, now: number = this.now): number {
+  input(datagram: Uint8Array, now?: number): number {
     const code = this.tryInput(datagram, now)
     if (code === InputResult.Accepted) return datagram.length
     const conv = Kcp.getConv(datagram)

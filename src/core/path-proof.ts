@@ -6,30 +6,49 @@
  * repeat with an ACK that echoes its ts, and delivers nothing. See docs/decisions/0004.
  * @module
  */
-import { seqAdd, seqDiff } from './seq.ts'
+import { seqDiff, seqStep } from './seq.ts'
 
 export class PathProof {
   /** The peer echoed a ts of ours: it receives at its address. */
   proven = false
-  /** ts of the latest PUSH that an ACK was owed for: the peer's clock, as it wrote it. */
-  heardTs = 0
-  /** Whether a PUSH was sent, and the ts of the latest one. */
+  /** Whether a PUSH was sent. */
   sentPush = false
-  sentTs = 0
-  /** The newest ts of a PUSH of ours that the peer echoed; until it did, that of the first one. */
-  echoedTs = 0
   /** Put a challenge into the next flush. */
   challengePending = false
+  // All as i32, see seqStep.
+  private heard = 0
+  private latestSent = 0
+  private newestEcho = 0
   private challenged = false
   /** sn of the challenge, and its first and latest ts. */
   private sn = 0
   private from = 0
   private to = 0
 
+  /** ts of the latest PUSH that an ACK was owed for: the peer's clock, as it wrote it. */
+  get heardTs(): number {
+    return this.heard >>> 0
+  }
+
+  /** ts of the latest PUSH that was sent. */
+  get sentTs(): number {
+    return this.latestSent >>> 0
+  }
+
+  /** The newest ts of a PUSH of ours that the peer echoed; until it did, that of the first one. */
+  get echoedTs(): number {
+    return this.newestEcho >>> 0
+  }
+
+  /** An ACK is owed for a PUSH with this ts. */
+  hear(ts: number): void {
+    this.heard = ts | 0
+  }
+
   /** A PUSH goes out at `now`: its ts may come back. */
   sent(now: number): void {
-    this.sentTs = now
-    if (!this.sentPush) this.echoedTs = now
+    this.latestSent = now | 0
+    if (!this.sentPush) this.newestEcho = now | 0
     this.sentPush = true
   }
 
@@ -39,24 +58,27 @@ export class PathProof {
     // The same sn for all repeats: nothing of ours can be in flight under it.
     if (!this.challenged) {
       this.challenged = true
-      this.sn = seqAdd(sndUna, -1)
-      this.from = now
+      this.sn = seqStep(sndUna, -1)
+      this.from = now | 0
     }
-    this.to = now
+    this.to = now | 0
     this.sent(now)
-    return this.sn
+    return this.sn >>> 0
   }
 
   /** An ACK named a transmission of a segment in flight. */
   echoed(ts: number): void {
     this.proven = true
-    if (seqDiff(ts, this.echoedTs) > 0) this.echoedTs = ts
+    if (seqDiff(ts, this.newestEcho) > 0) this.newestEcho = ts | 0
   }
 
   /** Whether an ACK that names nothing in flight answers the challenge; that proves the address. */
   judge(sn: number, ts: number): boolean {
     const answered =
-      this.challenged && sn === this.sn && seqDiff(ts, this.from) >= 0 && seqDiff(ts, this.to) <= 0
+      this.challenged &&
+      seqDiff(sn, this.sn) === 0 &&
+      seqDiff(ts, this.from) >= 0 &&
+      seqDiff(ts, this.to) <= 0
     if (answered) this.echoed(ts)
     return answered
   }

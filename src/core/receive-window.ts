@@ -13,7 +13,7 @@
 import { CellArena } from './cell-arena.ts'
 import { allocate, copyBytes, free, NO_BYTES, NO_WORDS } from './memory.ts'
 import { KCP_OVERHEAD } from './segment.ts'
-import { seqAdd, seqDiff } from './seq.ts'
+import { seqDiff, seqStep } from './seq.ts'
 
 /** Words of a slot. */
 const STRIDE = 4
@@ -35,8 +35,6 @@ export interface MemoryBudget {
   readonly limit: number
 }
 
-/** Up to here a loop copies; a longer run wants `set`, which takes a view. */
-const SHORT = 128
 /**
  * Cells grow to what a frame of Ethernet carries, or to our own mtu if that is more. What is longer lies apart: a peer
  * must not blow up every cell with one segment.
@@ -47,8 +45,8 @@ const CELL_MAX = 1536
 const NO_LIMIT = 2 ** 31 - 1
 
 export class ReceiveWindow {
-  /** Next sn expected in order. */
-  rcvNxt = 0
+  /** Next sn expected in order, as i32 (see seqStep). */
+  private nextSn = 0
   /** Most segments in the in-order queue, and most beyond rcvNxt. */
   rcvWnd = 128
   /** Segments in the in-order queue; upstream's nrcv_que. */
@@ -83,6 +81,14 @@ export class ReceiveWindow {
   private readonly cells: CellArena = new CellArena()
   /** Payloads that are too long for a cell, by sn. */
   private apart: Map<number, Uint8Array> | undefined
+
+  /** Next sn expected in order. */
+  get rcvNxt(): number {
+    return this.nextSn >>> 0
+  }
+  set rcvNxt(sn: number) {
+    this.nextSn = sn | 0
+  }
 
   /**
    * Free slots to advertise: no more than the byte limits have room for, or the peer would send what is then dropped.
@@ -148,8 +154,8 @@ export class ReceiveWindow {
    * is here already. What has become in-order moves to the readable queue, as far as that has room.
    */
   store(sn: number, frg: number, start: number, len: number): boolean {
-    const ahead = seqDiff(sn, this.rcvNxt)
-    if (ahead < 0 || seqDiff(sn, seqAdd(this.rcvNxt, this.rcvWnd)) >= 0) return false
+    const ahead = seqDiff(sn, this.nextSn)
+    if (ahead < 0 || seqDiff(sn, seqStep(this.nextSn, this.rcvWnd)) >= 0) return false
     if (this.queued + ahead > this.mask) this.grow(this.queued + ahead + 1)
     const word = (sn & this.mask) * STRIDE
     if (this.meta[word + MARK] !== 0) {
@@ -176,19 +182,19 @@ export class ReceiveWindow {
   /** Moves what is next in order from the early segments to the queue. */
   advance(): void {
     while (this.early > 0 && this.queued < this.rcvWnd && !this.broken) {
-      const mark = this.meta[(this.rcvNxt & this.mask) * STRIDE + MARK]!
+      const mark = this.meta[(this.nextSn & this.mask) * STRIDE + MARK]!
       if (mark === 0) break
       if (this.strictFragments && !this.follows(mark - 1)) break
       this.early--
       this.queued++
-      this.rcvNxt = seqAdd(this.rcvNxt, 1)
+      this.nextSn = seqStep(this.nextSn, 1)
     }
   }
 
   /** Bytes of the next message; -1 when none is complete. A message without its last fragment ends with the queue. */
   peekSize(): number {
     if (this.queued === 0) return -1
-    let sn = seqAdd(this.rcvNxt, -this.queued)
+    let sn = seqStep(this.nextSn, -this.queued)
     const mark = this.meta[(sn & this.mask) * STRIDE + MARK]!
     if (mark === 1) return this.meta[(sn & this.mask) * STRIDE + LEN]!
     if (this.queued < mark) return -1
@@ -197,7 +203,7 @@ export class ReceiveWindow {
       const word = (sn & this.mask) * STRIDE
       size += this.meta[word + LEN]!
       if (this.meta[word + MARK] === 1) break
-      sn = seqAdd(sn, 1)
+      sn = seqStep(sn, 1)
     }
     return size
   }
@@ -223,7 +229,7 @@ export class ReceiveWindow {
         skip = false
         rest = 0
       }
-      sn = seqAdd(sn, 1)
+      sn = seqStep(sn, 1)
     }
     return size
   }
@@ -233,7 +239,7 @@ export class ReceiveWindow {
    * allows. Returns its bytes. Calls `seen` with each sn when given.
    */
   take(into: Uint8Array | null, peek: boolean, seen?: (sn: number) => void, at = 0): number {
-    let sn = seqAdd(this.rcvNxt, -this.queued)
+    let sn = seqStep(this.nextSn, -this.queued)
     let size = 0
     for (let left = this.queued; left > 0; left--) {
       const word = (sn & this.mask) * STRIDE
@@ -241,7 +247,7 @@ export class ReceiveWindow {
       const last = this.meta[word + MARK] === 1
       if (into !== null && len > 0) this.copyOut(sn, word, len, into, at + size)
       size += len
-      seen?.(sn)
+      seen?.(sn >>> 0)
       if (!peek) {
         this.release(sn, word)
         this.meta[word + MARK] = 0
@@ -250,14 +256,14 @@ export class ReceiveWindow {
         this.budget.used -= len
       }
       if (last) break
-      sn = seqAdd(sn, 1)
+      sn = seqStep(sn, 1)
     }
     return size
   }
 
   /** Number of the segment at the head of the queue. */
   get head(): number {
-    return seqAdd(this.rcvNxt, -this.queued)
+    return seqStep(this.nextSn, -this.queued) >>> 0
   }
 
   /** frg of the segment `sn`, or -1 when it is not here. */
@@ -270,7 +276,7 @@ export class ReceiveWindow {
     const word = (sn & this.mask) * STRIDE
     const cell = this.meta[word + CELL]!
     const len = this.meta[word + LEN]!
-    if (cell === APART) return this.apart!.get(sn)!.subarray(0, len)
+    if (cell === APART) return this.apart!.get(sn | 0)!.subarray(0, len)
     return this.cells.view(cell, this.meta[word + START]!, len)
   }
 
@@ -301,13 +307,8 @@ export class ReceiveWindow {
     const { cells } = this
     const cell = this.meta[word + CELL]!
     const start = this.meta[word + START]!
-    if (cell === APART) into.set(this.apart!.get(sn)!.subarray(0, len), at)
-    else if (len > SHORT) copyBytes(into, cells.view(cell, start, len), at)
-    else {
-      const { bytes } = cells
-      const from = cells.at(cell) + start
-      for (let i = 0; i < len; i++) into[at + i] = bytes[from + i]!
-    }
+    if (cell === APART) into.set(this.apart!.get(sn | 0)!.subarray(0, len), at)
+    else cells.copyOut(cell, start, len, into, at)
   }
 
   /** Gives back what holds the payload of `sn`. */
@@ -317,8 +318,8 @@ export class ReceiveWindow {
       this.cells.give(cell)
       return
     }
-    free(this.apart!.get(sn)!)
-    this.apart!.delete(sn)
+    free(this.apart!.get(sn | 0)!)
+    this.apart!.delete(sn | 0)
   }
 
   /** Finds the payload of a segment a place of its own. */
@@ -328,15 +329,13 @@ export class ReceiveWindow {
       const block = allocate(len)
       block.set(this.foreign.subarray(start, start + len))
       this.apart ??= new Map()
-      this.apart.set(sn, block)
+      this.apart.set(sn | 0, block)
       meta[word + CELL] = APART
       return
     }
     const cell = cells.take(len)
-    // Read after `take`: the arena may have grown.
-    const { bytes } = cells
-    if (this.cell === APART) bytes.set(this.foreign.subarray(start, start + len), cells.at(cell))
-    else bytes.copyWithin(cells.at(cell), this.at + start, this.at + start + len)
+    if (this.cell === APART) cells.copyIn(cells.at(cell), this.foreign, start, len)
+    else cells.bytes.copyWithin(cells.at(cell), this.at + start, this.at + start + len)
     meta[word + CELL] = cell
     meta[word + START] = 0
   }
@@ -356,7 +355,7 @@ export class ReceiveWindow {
     // Old slots cover one run of sn from the head on, so every one of them has its place in the new ring.
     const head = this.head
     for (let i = 0; i <= this.mask; i++) {
-      const sn = seqAdd(head, i)
+      const sn = seqStep(head, i)
       const from = (sn & this.mask) * STRIDE
       const to = (sn & (capacity - 1)) * STRIDE
       meta[to + LEN] = this.meta[from + LEN]!

@@ -72,4 +72,12 @@ export class RttEstimator {
       this.tripAt = now
     } else if (deviation > this.rttvar) this.rttvar = deviation
   }
+
+  /** What follows on an RTO of `rto` that was over: doubled, or with `nodelay` half as much more; u32 unless capped. */
+  backOff(rto: number, nodelay: number, cap: boolean): number {
+    if (nodelay === 0) rto += Math.max(rto, this.rto)
+    else if (nodelay === 1) rto += ((rto | 0) / 2) | 0
+    else rto += (this.rto / 2) | 0
+    return cap ? Math.min(rto, RTO_MAX) : rto >>> 0
+  }
 }

@@ -24,45 +24,32 @@
  */
 import { CellArena } from './cell-arena.ts'
 import { DeadlineHeap } from './deadline-heap.ts'
-import { copyBytes } from './memory.ts'
+import { IntList } from './int-list.ts'
 import { KCP_OVERHEAD } from './segment.ts'
-import { seqAdd, seqDiff } from './seq.ts'
-
-/** Words of a slot: 64 bytes, one cache line. */
-const STRIDE = 16
-const CELL = 0
-const LEN = 1
-const FRG = 2
-const STATE = 3
-/** Latest transmission, ms. */
-const TS = 4
-/** First transmission, ms. */
-const FIRST_TS = 5
-const RTO = 6
-/** Skips of a segment that carries its own count. */
-const SKIPS = 7
-const XMIT = 8
-const RESEND_AT = 9
-/** Neighbours in the list of resent segments, slot + 1. */
-const PREV = 10
-const NEXT = 11
-/** Skip events that end behind this slot's segment. */
-const MARKS = 12
-/** The datagram (`epoch`) that acknowledged the segment. */
-const ACKED_IN = 13
-/** 1: leads its run. */
-const LEADS = 14
-/** The flush (`flushes`) that found its RTO over. */
-const DUE_IN = 15
-
-/** STATE: free, or acknowledged. */
-const GONE = 0
-/** Admitted, never sent. */
-const UNSENT = 1
-/** Sent once; its skips are in the marks. */
-const FIRST = 2
-/** Carries its own skip count and is on the list. */
-const LISTED = 3
+import {
+  ACKED_IN,
+  CELL,
+  DUE_IN,
+  FIRST,
+  FIRST_TS,
+  FRG,
+  GONE,
+  LEADS,
+  LEN,
+  LISTED,
+  MARKS,
+  NEXT,
+  PREV,
+  RESEND_AT,
+  RTO,
+  SKIPS,
+  STATE,
+  STRIDE,
+  TS,
+  UNSENT,
+  XMIT,
+} from './send-slot.ts'
+import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 8
@@ -71,19 +58,16 @@ const FIRST_CAPACITY = 8
  * the caller's bytes takes a view, which is an allocation.
  */
 const STAGE = 16
-/** Up to here a loop copies a part, which `set` could only with a view. */
-const SHORT = 128
 
 /** Called for every segment that is acknowledged; `ts` is its latest transmission. */
 export type OnAcked = (sn: number, ts: number, size: number, xmit: number) => void
 
 export class SendWindow {
+  // Numbers are kept as i32, see seqStep; those that others see are u32.
   /** Next sn to assign. */
-  private next = 0
-  /** Oldest sn in flight, or `next`. What upstream calls snd_una differs only while a user sets it by hand. */
-  base = 0
-  /** First sn that was never sent: base .. next. */
-  fresh = 0
+  private nextSn = 0
+  private baseSn = 0
+  private freshSn = 0
   /** Segments in flight and not acknowledged; upstream's nsnd_buf. */
   inFlight = 0
   /** Segments that wait to be admitted; upstream's nsnd_que. */
@@ -128,8 +112,7 @@ export class SendWindow {
   /** `base` when the datagram came. */
   private epochBase = 0
   /** Scratch: what is due in a flush, as distances from `base`. */
-  private due: Int32Array = NO_SLOTS
-  private dueCount = 0
+  private readonly due: IntList = new IntList()
   /** Whether any segment was repeated, and when the latest was (`repeated`). */
   private repeating = false
   private repeatTs = 0
@@ -137,21 +120,32 @@ export class SendWindow {
   hasLate = false
   lateAt = 0
 
+  /** Oldest sn in flight, or sndNxt. What upstream calls snd_una differs only while a user sets it by hand. */
+  get base(): number {
+    return this.baseSn >>> 0
+  }
+
+  /** First sn that was never sent: base .. sndNxt. */
+  get fresh(): number {
+    return this.freshSn >>> 0
+  }
+
+  /** Next sn to assign. */
   get sndNxt(): number {
-    return this.next
+    return this.nextSn >>> 0
   }
 
   /** Sets the next sn; only while nothing is in flight, as an upstream user does before the first flush. */
   set sndNxt(sn: number) {
-    if (this.inFlight > 0 || sn === this.next) return
+    if (this.inFlight > 0 || (sn | 0) === this.nextSn) return
     const meta = this.meta.slice()
     for (let i = 0; i < this.queued; i++) {
-      const from = (seqAdd(this.next, i) & this.mask) * STRIDE
-      const to = (seqAdd(sn, i) & this.mask) * STRIDE
+      const from = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+      const to = (seqStep(sn, i) & this.mask) * STRIDE
       this.meta.set(meta.subarray(from, from + FRG + 1), to)
     }
-    this.dropMarks(this.next)
-    this.base = this.fresh = this.firstFrom = this.next = sn
+    this.dropMarks(this.nextSn)
+    this.baseSn = this.freshSn = this.firstFrom = this.nextSn = sn | 0
   }
 
   // ---- the queue -------------------------------------------------------------------------------------------
@@ -161,22 +155,22 @@ export class SendWindow {
    * is 0 throughout in a stream.
    */
   append(from: Uint8Array | null, start: number, len: number, mss: number, stream: boolean): void {
-    const first = seqAdd(this.next, this.queued)
+    const first = seqStep(this.nextSn, this.queued)
     this.bytes += len
     if (len <= mss) {
-      this.copyIn(this.queue(first, len, 0), from, start, len)
+      this.cells.copyIn(this.queue(first, len, 0), from, start, len)
       return
     }
     const count = Math.ceil(len / mss)
     for (let i = 0; i < count; i++) {
-      this.queue(seqAdd(first, i), Math.min(mss, len - i * mss), stream ? 0 : count - 1 - i)
+      this.queue(seqStep(first, i), Math.min(mss, len - i * mss), stream ? 0 : count - 1 - i)
     }
     this.cutIn(first, from, start, len, mss)
   }
 
   /** Makes a place for one more segment; where its payload goes. */
   private queue(sn: number, len: number, frg: number): number {
-    const held = seqDiff(sn, this.base)
+    const held = seqDiff(sn, this.baseSn)
     if (held > this.mask) this.growSlots(held + 1)
     const { meta, cells } = this
     const word = (sn & this.mask) * STRIDE
@@ -201,16 +195,16 @@ export class SendWindow {
   /** Payload bytes of the last queued segment, or -1 when nothing is queued. */
   lastQueuedLen(): number {
     if (this.queued === 0) return -1
-    return this.meta[(seqAdd(this.next, this.queued - 1) & this.mask) * STRIDE + LEN]!
+    return this.meta[(seqStep(this.nextSn, this.queued - 1) & this.mask) * STRIDE + LEN]!
   }
 
   /** Adds bytes to the last queued segment, which becomes a segment of a stream (frg 0). */
   extend(from: Uint8Array | null, start: number, len: number): void {
-    const sn = seqAdd(this.next, this.queued - 1)
+    const sn = seqStep(this.nextSn, this.queued - 1)
     const word = (sn & this.mask) * STRIDE
     const old = this.meta[word + LEN]!
     this.cells.widen(KCP_OVERHEAD + old + len)
-    this.copyIn(this.payloadAt(sn) + old, from, start, len)
+    this.cells.copyIn(this.payloadAt(sn) + old, from, start, len)
     this.meta[word + LEN] = old + len
     this.meta[word + FRG] = 0
     this.bytes += len
@@ -218,7 +212,7 @@ export class SendWindow {
 
   /** Moves the first queued segment into flight under the next sn; it is sent by the flush that called. */
   admit(rto: number, now: number): void {
-    const word = (this.next & this.mask) * STRIDE
+    const word = (this.nextSn & this.mask) * STRIDE
     const { meta } = this
     meta[word + STATE] = UNSENT
     meta[word + TS] = now
@@ -227,7 +221,7 @@ export class SendWindow {
     meta[word + SKIPS] = 0
     meta[word + XMIT] = 0
     meta[word + RESEND_AT] = now
-    this.next = seqAdd(this.next, 1)
+    this.nextSn = seqStep(this.nextSn, 1)
     this.queued--
     this.inFlight++
   }
@@ -247,7 +241,7 @@ export class SendWindow {
   /** A datagram came: the ACKs in it are judged by what is in flight now. */
   beginDatagram(): void {
     this.epoch = (this.epoch + 1) | 0
-    this.epochBase = this.base
+    this.epochBase = this.baseSn
   }
 
   /**
@@ -255,7 +249,7 @@ export class SendWindow {
    * only who saw the segment can know such a ts. The una of the same datagram may have removed `sn` already.
    */
   sentAt(sn: number, ts: number): boolean {
-    if (seqDiff(sn, this.epochBase) < 0 || seqDiff(sn, this.fresh) >= 0) return false
+    if (seqDiff(sn, this.epochBase) < 0 || seqDiff(sn, this.freshSn) >= 0) return false
     const word = (sn & this.mask) * STRIDE
     const { meta } = this
     if (meta[word + XMIT] === 0) return false
@@ -273,27 +267,27 @@ export class SendWindow {
   ack(sn: number, acked: OnAcked | undefined): boolean {
     if (!this.has(sn)) return false
     this.remove(sn, acked)
-    if (sn === this.base) this.settle()
+    if (seqDiff(sn, this.baseSn) === 0) this.settle()
     return true
   }
 
   /** Acknowledges every sn before `una`. */
   ackUpTo(una: number, acked: OnAcked | undefined): void {
-    if (this.inFlight === 0 || seqDiff(una, this.base) <= 0) return
+    if (this.inFlight === 0 || seqDiff(una, this.baseSn) <= 0) return
     const { meta } = this
     let leader = -1
-    while (this.inFlight > 0 && seqDiff(una, this.base) > 0) {
-      const slot = this.base & this.mask
+    while (this.inFlight > 0 && seqDiff(una, this.baseSn) > 0) {
+      const slot = this.baseSn & this.mask
       if (meta[slot * STRIDE + LEADS] !== 0) {
         // What a leader left of its run went with it.
         if (leader >= 0) this.deadlines.delete(leader)
         leader = slot
         meta[slot * STRIDE + LEADS] = 0
       }
-      if (meta[slot * STRIDE + STATE] !== GONE) this.remove(this.base, acked)
-      this.base = seqAdd(this.base, 1)
+      if (meta[slot * STRIDE + STATE] !== GONE) this.remove(this.baseSn, acked)
+      this.baseSn = seqStep(this.baseSn, 1)
     }
-    if (leader >= 0) this.passLead(leader, this.base)
+    if (leader >= 0) this.passLead(leader, this.baseSn)
     this.settle()
   }
 
@@ -302,21 +296,21 @@ export class SendWindow {
    * last sent no later than `ts` was skipped once.
    */
   countSkips(sn: number, ts: number): void {
-    if (this.inFlight === 0 || seqDiff(sn, this.base) <= 0) return
+    if (this.inFlight === 0 || seqDiff(sn, this.baseSn) <= 0) return
     this.passFirst()
-    if (seqDiff(this.firstFrom, sn) < 0 && seqDiff(this.firstFrom, this.fresh) < 0) {
+    if (seqDiff(this.firstFrom, sn) < 0 && seqDiff(this.firstFrom, this.freshSn) < 0) {
       const word = (sn & this.mask) * STRIDE
       const oldest = this.meta[(this.firstFrom & this.mask) * STRIDE + TS]!
       // An honest ts is one at which `sn` was sent. Any other splits the prefix, so the marks cannot express it; nor can
       // they for an `sn` that was not sent yet, as what is sent before it would find them already there.
       if (
-        seqDiff(sn, this.fresh) >= 0 ||
+        seqDiff(sn, this.freshSn) >= 0 ||
         seqDiff(ts, this.meta[word + FIRST_TS]!) < 0 ||
         seqDiff(ts, oldest) < 0
       ) {
         this.listAll()
       } else {
-        this.meta[(seqAdd(sn, -1) & this.mask) * STRIDE + MARKS]!++
+        this.meta[(seqStep(sn, -1) & this.mask) * STRIDE + MARKS]!++
         this.marks++
       }
     }
@@ -344,12 +338,12 @@ export class SendWindow {
   collectDue(now: number, resend: number, fastLimit: number): number {
     this.collectTimedOut(now)
     this.collectSkipped(resend, fastLimit)
-    this.sortDue()
-    return this.dueCount
+    this.due.sort()
+    return this.due.length
   }
 
   private collectTimedOut(now: number): void {
-    this.dueCount = 0
+    this.due.clear()
     const { deadlines } = this
     this.flushes = (this.flushes + 1) | 0
     while (deadlines.size > 0 && seqDiff(now, deadlines.firstAt()) >= 0) {
@@ -360,13 +354,9 @@ export class SendWindow {
     }
   }
 
-  private sortDue(): void {
-    if (this.dueCount > 1) this.due.subarray(0, this.dueCount).sort()
-  }
-
-  /** The i-th segment collected. */
+  /** The i-th segment collected, as i32. */
   dueSn(i: number): number {
-    return seqAdd(this.base, this.due[i]!)
+    return seqStep(this.baseSn, this.due.at(i))
   }
 
   /** Whether a collected segment is due because its RTO is over (and not only because it was skipped). */
@@ -376,9 +366,7 @@ export class SendWindow {
 
   /** Puts the collected segments from the i-th on back: they stay due for a later flush. */
   putBack(i: number): void {
-    for (; i < this.dueCount; i++) {
-      this.schedule(this.dueSn(i))
-    }
+    for (; i < this.due.length; i++) this.schedule(this.dueSn(i))
     this.stir(this.lastTs)
   }
 
@@ -392,7 +380,7 @@ export class SendWindow {
 
   /** Notes the first transmission of `sn`, which is `fresh`, at `now`; due again at `resendAt` with `rto`. */
   launch(sn: number, now: number, rto: number, resendAt: number): void {
-    if (this.calm || now !== this.lastTs) this.follow(now)
+    if (this.calm || seqDiff(now, this.lastTs) !== 0) this.follow(now)
     const slot = sn & this.mask
     const word = slot * STRIDE
     const { meta } = this
@@ -401,7 +389,7 @@ export class SendWindow {
     meta[word + XMIT] = 1
     meta[word + RTO] = rto
     meta[word + RESEND_AT] = resendAt
-    this.fresh = seqAdd(sn, 1)
+    this.freshSn = seqStep(sn, 1)
     if (!this.ordered) {
       meta[word + LEADS] = 0
       this.link(slot)
@@ -409,19 +397,19 @@ export class SendWindow {
       return
     }
     meta[word + STATE] = FIRST
-    if (this.runOpen && resendAt === this.runAt) {
+    if (this.runOpen && seqDiff(resendAt, this.runAt) === 0) {
       meta[word + LEADS] = 0
       return
     }
     meta[word + LEADS] = 1
     this.runOpen = true
-    this.runAt = resendAt
+    this.runAt = resendAt | 0
     this.deadlines.set(slot, resendAt)
   }
 
   /** Notes another transmission of `sn` at `now`, due again at `resendAt` with `rto`. Keeps its skips unless `fast`. */
   resent(sn: number, now: number, rto: number, resendAt: number, fast: boolean): void {
-    if (this.calm || now !== this.lastTs) this.follow(now)
+    if (this.calm || seqDiff(now, this.lastTs) !== 0) this.follow(now)
     const slot = sn & this.mask
     const word = slot * STRIDE
     const { meta } = this
@@ -463,15 +451,15 @@ export class SendWindow {
     this.collectTimedOut(now)
     this.hasLate = false
     this.passFirst()
-    for (let at = this.firstFrom; seqDiff(at, this.fresh) < 0; at = seqAdd(at, 1)) {
+    for (let at = this.firstFrom; seqDiff(at, this.fresh) < 0; at = seqStep(at, 1)) {
       if (this.meta[(at & this.mask) * STRIDE + STATE] !== FIRST) continue
       if (!this.collectIfLate(at, now, ts, sn, patience)) break
     }
     for (let link = this.listHead; link !== 0; link = this.meta[(link - 1) * STRIDE + NEXT]!) {
       if (!this.collectIfLate(this.snOf(link - 1), now, ts, sn, patience) && this.ordered) break
     }
-    this.sortDue()
-    return this.dueCount
+    this.due.sort()
+    return this.due.length
   }
 
   /** false: it is not late, and neither is what was sent after it. */
@@ -480,7 +468,7 @@ export class SendWindow {
     const sentAt = this.meta[slot * STRIDE + TS]!
     const behind = seqDiff(ts, sentAt)
     if (behind < 0 || (behind === 0 && seqDiff(sn, at) <= 0)) return false
-    const lostAt = seqAdd(sentAt, patience)
+    const lostAt = seqStep(sentAt, patience)
     if (seqDiff(now, lostAt) < 0) {
       if (!this.hasLate || seqDiff(lostAt, this.lateAt) < 0) this.lateAt = lostAt
       this.hasLate = true
@@ -534,7 +522,7 @@ export class SendWindow {
     const word = (sn & this.mask) * STRIDE
     if (this.meta[word + STATE] !== FIRST) return this.meta[word + SKIPS]! >>> 0
     let count = this.marks
-    for (let at = this.firstFrom; count > 0 && at !== sn; at = seqAdd(at, 1)) {
+    for (let at = this.firstFrom; count > 0 && seqDiff(at, sn) !== 0; at = seqStep(at, 1)) {
       count -= this.meta[(at & this.mask) * STRIDE + MARKS]!
     }
     return count
@@ -553,13 +541,8 @@ export class SendWindow {
 
   /** Copies a segment's payload to `into` at `at`. */
   copyOut(sn: number, into: Uint8Array, at: number): void {
-    const from = this.payloadAt(sn)
-    const len = this.lenOf(sn)
-    const { bytes } = this.cells
-    // Within the arena nothing but a move is needed; elsewhere `set` needs a view, which a short loop does not.
-    if (into === bytes) into.copyWithin(at, from, from + len)
-    else if (len <= SHORT) for (let i = 0; i < len; i++) into[at + i] = bytes[from + i]!
-    else into.set(bytes.subarray(from, from + len), at)
+    const word = (sn & this.mask) * STRIDE
+    this.cells.copyOut(this.meta[word + CELL]!, KCP_OVERHEAD, this.meta[word + LEN]!, into, at)
   }
 
   /** Slots of the ring. */
@@ -576,25 +559,25 @@ export class SendWindow {
   drop(): void {
     this.cells.drop()
     this.meta = NO_SLOTS
-    this.due = NO_SLOTS
+    this.due.drop()
     this.mask = -1
     this.deadlines.clear()
     this.runOpen = false
     this.inFlight = this.queued = this.bytes = this.marks = 0
     this.listHead = this.listTail = 0
     this.hasLate = false
-    this.base = this.fresh = this.firstFrom = this.next
+    this.baseSn = this.freshSn = this.firstFrom = this.nextSn
   }
 
   // ---- inside ----------------------------------------------------------------------------------------------
 
   /** The sn that a slot in flight holds. */
   private snOf(slot: number): number {
-    return seqAdd(this.base, (slot - this.base) & this.mask)
+    return seqStep(this.baseSn, (slot - this.baseSn) & this.mask)
   }
 
   private covers(sn: number): boolean {
-    return seqDiff(sn, this.base) >= 0 && seqDiff(sn, this.next) < 0
+    return seqDiff(sn, this.baseSn) >= 0 && seqDiff(sn, this.nextSn) < 0
   }
 
   private remove(sn: number, acked: OnAcked | undefined): void {
@@ -603,7 +586,7 @@ export class SendWindow {
     const { meta } = this
     const len = meta[word + LEN]!
     this.ackedBytes += len
-    acked?.(sn, meta[word + TS]! >>> 0, len, meta[word + XMIT]! >>> 0)
+    acked?.(sn >>> 0, meta[word + TS]! >>> 0, len, meta[word + XMIT]! >>> 0)
     if (meta[word + STATE] === LISTED) {
       this.unlink(slot)
       this.deadlines.delete(slot)
@@ -620,13 +603,13 @@ export class SendWindow {
     const slot = sn & this.mask
     if (this.meta[slot * STRIDE + LEADS] === 0) return
     this.meta[slot * STRIDE + LEADS] = 0
-    this.passLead(slot, seqAdd(sn, 1))
+    this.passLead(slot, seqStep(sn, 1))
   }
 
   /** Has the first segment from `sn` on that belongs to the run of `leader` lead it. Amortised: no run is walked twice. */
   private passLead(leader: number, sn: number): void {
     const { meta } = this
-    for (; seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+    for (; seqDiff(sn, this.freshSn) < 0; sn = seqStep(sn, 1)) {
       const slot = sn & this.mask
       const word = slot * STRIDE
       if (meta[word + STATE] !== FIRST) continue
@@ -644,10 +627,12 @@ export class SendWindow {
 
   /** Moves `base` over what is gone. */
   private settle(): void {
-    if (this.inFlight === 0) this.base = this.next
-    else while (this.meta[(this.base & this.mask) * STRIDE + STATE] === GONE) this.base = seqAdd(this.base, 1)
-    if (seqDiff(this.fresh, this.base) < 0) this.fresh = this.base
-    if (seqDiff(this.firstFrom, this.base) < 0) this.dropMarks(this.base)
+    if (this.inFlight === 0) this.baseSn = this.nextSn
+    else
+      while (this.meta[(this.baseSn & this.mask) * STRIDE + STATE] === GONE)
+        this.baseSn = seqStep(this.baseSn, 1)
+    if (seqDiff(this.freshSn, this.baseSn) < 0) this.freshSn = this.baseSn
+    if (seqDiff(this.firstFrom, this.baseSn) < 0) this.dropMarks(this.baseSn)
     if (this.inFlight === 0) this.ordered = this.calm = true
   }
 
@@ -655,13 +640,13 @@ export class SendWindow {
   private follow(now: number): void {
     if (this.calm) this.calm = false
     else if (this.ordered && seqDiff(now, this.lastTs) < 0) this.listAll()
-    this.lastTs = now
+    this.lastTs = now | 0
   }
 
   /** Forgets the marks before `sn`, which becomes firstFrom. */
   private dropMarks(sn: number): void {
     if (this.marks > 0) {
-      for (let at = this.firstFrom; at !== sn; at = seqAdd(at, 1)) this.passMark(at)
+      for (let at = this.firstFrom; at !== sn; at = seqStep(at, 1)) this.passMark(at)
     }
     this.firstFrom = sn
   }
@@ -670,13 +655,13 @@ export class SendWindow {
     const word = (sn & this.mask) * STRIDE
     this.marks -= this.meta[word + MARKS]!
     this.meta[word + MARKS] = 0
-    this.firstFrom = seqAdd(sn, 1)
+    this.firstFrom = seqStep(sn, 1)
   }
 
   /** Moves firstFrom to the first segment that is in state FIRST, or to `fresh`. Amortised: it never goes back. */
   private passFirst(): void {
     while (
-      seqDiff(this.firstFrom, this.fresh) < 0 &&
+      seqDiff(this.firstFrom, this.freshSn) < 0 &&
       this.meta[(this.firstFrom & this.mask) * STRIDE + STATE] !== FIRST
     ) {
       this.passMark(this.firstFrom)
@@ -687,7 +672,7 @@ export class SendWindow {
   private listAll(): void {
     this.passFirst()
     let count = this.marks
-    for (let sn = this.firstFrom; seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+    for (let sn = this.firstFrom; seqDiff(sn, this.freshSn) < 0; sn = seqStep(sn, 1)) {
       const slot = sn & this.mask
       if (this.meta[slot * STRIDE + STATE] === FIRST) {
         this.meta[slot * STRIDE + SKIPS] = count
@@ -697,14 +682,14 @@ export class SendWindow {
       }
       count -= this.meta[slot * STRIDE + MARKS]!
     }
-    this.dropMarks(this.fresh)
+    this.dropMarks(this.freshSn)
     this.ordered = this.runOpen = false
     this.stir(this.lastTs)
   }
 
   /** A listed segment last sent at `ts` may be past the threshold. */
   private stir(ts: number): void {
-    if (!this.stirred || seqDiff(ts, this.stirredTo) > 0) this.stirredTo = ts
+    if (!this.stirred || seqDiff(ts, this.stirredTo) > 0) this.stirredTo = ts | 0
     this.stirred = true
   }
 
@@ -712,7 +697,7 @@ export class SendWindow {
     this.passFirst()
     // Counts fall with sn among FIRST segments, so those past the threshold are a prefix.
     let count = this.marks
-    for (let sn = this.firstFrom; count >= resend && seqDiff(sn, this.fresh) < 0; sn = seqAdd(sn, 1)) {
+    for (let sn = this.firstFrom; count >= resend && seqDiff(sn, this.freshSn) < 0; sn = seqStep(sn, 1)) {
       const word = (sn & this.mask) * STRIDE
       if (this.meta[word + STATE] === FIRST && !this.timedOut(sn)) this.pushDue(sn)
       count -= this.meta[word + MARKS]!
@@ -739,14 +724,15 @@ export class SendWindow {
     const { meta } = this
     const resendAt = meta[(leader & this.mask) * STRIDE + RESEND_AT]!
     meta[(leader & this.mask) * STRIDE + LEADS] = 0
-    for (let sn = leader; ; sn = seqAdd(sn, 1)) {
-      if (seqDiff(sn, this.fresh) >= 0) {
+    for (let sn = leader; ; sn = seqStep(sn, 1)) {
+      if (seqDiff(sn, this.freshSn) >= 0) {
         this.runOpen = false
         return
       }
       const word = (sn & this.mask) * STRIDE
       if (meta[word + STATE] !== FIRST) continue
-      if (meta[word + LEADS] !== 0 || meta[word + RESEND_AT] !== resendAt) return
+      // Segments that were put back lead themselves, and those due together are visited in any order.
+      if (meta[word + LEADS] !== 0 || meta[word + RESEND_AT] !== resendAt || this.timedOut(sn)) return
       this.pushTimedOut(sn)
     }
   }
@@ -757,12 +743,7 @@ export class SendWindow {
   }
 
   private pushDue(sn: number): void {
-    if (this.dueCount === this.due.length) {
-      const due = new Int32Array(Math.max(FIRST_CAPACITY, this.due.length * 2))
-      due.set(this.due)
-      this.due = due
-    }
-    this.due[this.dueCount++] = seqDiff(sn, this.base)
+    this.due.push(seqDiff(sn, this.baseSn))
   }
 
   /** Puts a slot at the end of the list. */
@@ -791,12 +772,12 @@ export class SendWindow {
     let capacity = Math.max(FIRST_CAPACITY, this.mask + 1)
     while (capacity < needed) capacity *= 2
     const meta = new Int32Array(capacity * STRIDE)
-    const held = seqDiff(this.next, this.base) + this.queued
+    const held = seqDiff(this.nextSn, this.baseSn) + this.queued
     const moved = (link: number): number => (link === 0 ? 0 : (this.snOf(link - 1) & (capacity - 1)) + 1)
     this.deadlines.clear()
     this.deadlines.reserve(capacity)
     for (let i = 0; i < held; i++) {
-      const sn = seqAdd(this.base, i)
+      const sn = seqStep(this.baseSn, i)
       const from = (sn & this.mask) * STRIDE
       const slot = sn & (capacity - 1)
       const to = slot * STRIDE
@@ -828,25 +809,17 @@ export class SendWindow {
     const staged = roomAt === 0 || lent ? 0 : Math.floor((bytes.length - roomAt) / mss)
     for (let sn = first, at = 0; at < len; ) {
       if (staged <= 1) {
-        this.copyIn(this.payloadAt(sn), from, start + at, Math.min(mss, len - at))
-        sn = seqAdd(sn, 1)
+        this.cells.copyIn(this.payloadAt(sn), from, start + at, Math.min(mss, len - at))
+        sn = seqStep(sn, 1)
         at += mss
         continue
       }
       const end = Math.min(len, at + staged * mss)
-      this.copyIn(roomAt, from, start + at, end - at)
+      this.cells.copyIn(roomAt, from, start + at, end - at)
       for (let source = roomAt; at < end; at += mss, source += mss) {
         bytes.copyWithin(this.payloadAt(sn), source, source + Math.min(mss, end - at))
-        sn = seqAdd(sn, 1)
+        sn = seqStep(sn, 1)
       }
     }
-  }
-
-  private copyIn(at: number, from: Uint8Array | null, start: number, len: number): void {
-    const { bytes } = this.cells
-    if (from === null) bytes.fill(0, at, at + len)
-    else if (len === from.length) copyBytes(bytes, from, at)
-    else if (len <= SHORT) for (let i = 0; i < len; i++) bytes[at + i] = from[start + i]!
-    else bytes.set(from.subarray(start, start + len), at)
   }
 }

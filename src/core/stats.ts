@@ -68,3 +68,43 @@ export interface KcpStats extends Readonly<KcpCounters> {
   readonly sndNxt: number
   readonly rcvNxt: number
 }
+
+/** What a snapshot is taken of: an engine. */
+type Measured = Pick<KcpStats, 'cwnd' | 'ssthresh' | 'sndWnd' | 'rmtWnd' | 'sndUna'> & {
+  readonly snd: {
+    readonly queued: number
+    readonly inFlight: number
+    readonly bytes: number
+    readonly sndNxt: number
+  }
+  readonly rcv: { readonly queued: number; readonly early: number; readonly bytes: number } & Pick<
+    KcpStats,
+    'rcvWnd' | 'rcvNxt'
+  >
+  readonly rtt: Pick<KcpStats, 'srtt' | 'rttvar' | 'rto'>
+  readonly counters: KcpCounters
+}
+
+export function snapshot(engine: Measured): Omit<KcpStats, 'loss' | 'redundancy'> {
+  const { snd, rcv, rtt } = engine
+  return {
+    srtt: rtt.srtt,
+    rttvar: rtt.rttvar,
+    rto: rtt.rto,
+    cwnd: engine.cwnd,
+    ssthresh: engine.ssthresh,
+    sndWnd: engine.sndWnd,
+    rcvWnd: rcv.rcvWnd,
+    rmtWnd: engine.rmtWnd,
+    sndQueue: snd.queued,
+    sndBuf: snd.inFlight,
+    sndBytes: snd.bytes,
+    rcvQueue: rcv.queued,
+    rcvBuf: rcv.early,
+    rcvBytes: rcv.bytes,
+    sndUna: engine.sndUna,
+    sndNxt: snd.sndNxt,
+    rcvNxt: rcv.rcvNxt,
+    ...engine.counters,
+  }
+}

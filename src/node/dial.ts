@@ -17,7 +17,7 @@ import {
 } from '../session/config.ts'
 import { PeerLink } from '../session/peer-link.ts'
 import type { Scheduler } from '../session/scheduler.ts'
-import { type CloseReason, KcpSession } from '../session/session.ts'
+import { KcpSession } from '../session/session.ts'
 import {
   type Clock,
   type DatagramTransport,
@@ -225,9 +225,9 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
     session.receive(plain, clock.now(), wireSize)
     scheduler.touch(session)
   }
-  const fail = (reason: CloseReason, error: KcpError): void => {
+  const endAll = (end: (session: KcpSession) => void): void => {
     for (const session of sessions) {
-      session.fail(reason, error)
+      end(session)
       session.onChange?.()
     }
   }
@@ -245,9 +245,10 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
         if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return
         const refused = `${peer.address}:${peer.port} refused: nobody listens there`
         const code = lead.heard ? 'ERR_KCP_RESET' : 'ERR_KCP_CONNECT'
-        fail('reset', new KcpError(code, refused, { cause: error }))
+        endAll((session) => session.refused(new KcpError(code, refused, { cause: error })))
       },
-      onClose: () => fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed')),
+      onClose: () =>
+        endAll((session) => session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))),
     })
     for (const session of sessions) scheduler.touch(session)
     signal?.throwIfAborted()

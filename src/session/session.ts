@@ -360,6 +360,17 @@ export class KcpSession implements Task {
     if (!this.closed) this.finish(reason, error)
   }
 
+  /**
+   * The peer's host says that nobody listens there. After its Fin, and with nothing of ours unacknowledged, that is how
+   * it ends: its process was done.
+   */
+  refused(error: KcpError): void {
+    if (this.closed) return
+    if (this.remoteFinal !== undefined && this.kcp.waitSnd() === 0)
+      this.finish(this.endedFirst ?? 'peer', undefined)
+    else this.finish('reset', error)
+  }
+
   // ---- network ---------------------------------------------------------------------------------------------
 
   /** One datagram of this conversation. `wireSize`: its bytes on the wire, if a codec changed them. */
@@ -482,9 +493,9 @@ export class KcpSession implements Task {
 
   // ---- inside ----------------------------------------------------------------------------------------------
 
-  /** The session's u32 clock, which goes out as ts. */
+  /** The session's clock, which goes out as ts; as i32, see seqStep. */
   private ts(now: number): number {
-    return (Math.floor(now) + this.clockBase) >>> 0
+    return (Math.floor(now) + this.clockBase) | 0
   }
 
   /**

@@ -71,3 +71,16 @@ test('with moderate samples it is the plain formula', () => {
     }
   }
 })
+
+test('a timeout doubles the RTO, or with nodelay adds half of it, or half of the estimate', () => {
+  const rtt = new RttEstimator()
+  equal(rtt.rto, 200)
+  const next = (rto: number): number[] => [0, 1, 2].map((nodelay) => rtt.backOff(rto, nodelay, false))
+  deepEqual(next(300), [600, 450, 400])
+  deepEqual(next(101), [301, 151, 201])
+  deepEqual(
+    [0, 1, 2].map((nodelay) => rtt.backOff(59_990, nodelay, true)),
+    [RTO_MAX, RTO_MAX, RTO_MAX],
+  )
+  equal(rtt.backOff(0xffff_ff00, 2, false), (0xffff_ff00 + 100) >>> 0)
+})

@@ -27,7 +27,7 @@ function text(window: SendWindow, sn: number): string {
 
 function dueAt(window: SendWindow, now: number, resend = NEVER, fastLimit = 5): number[] {
   const count = window.collectDue(now, resend, fastLimit)
-  const due = Array.from({ length: count }, (_, i) => window.dueSn(i))
+  const due = Array.from({ length: count }, (_, i) => window.dueSn(i) >>> 0)
   window.putBack(0)
   return due
 }
@@ -322,7 +322,6 @@ function run(seed: number, habits: Habits, steps: number): void {
   const source = new Uint8Array(4000)
   for (let i = 0; i < source.length; i++) source[i] = 33 + (i % 90)
   window.sndNxt = twin.next = twin.fresh = prng.chance(0.3) ? 0xffff_ffe0 : prng.u32()
-  window.base = window.fresh = twin.next
   let now = prng.chance(0.3) ? 0xffff_f000 : prng.u32()
 
   const piece = (): [start: number, len: number, data: string] => {
@@ -421,7 +420,7 @@ function run(seed: number, habits: Habits, steps: number): void {
     const due = twin.due(now, habits.resend, habits.fastLimit)
     const count = window.collectDue(now, habits.resend, habits.fastLimit)
     deepEqual(
-      Array.from({ length: count }, (_, i) => window.dueSn(i)),
+      Array.from({ length: count }, (_, i) => window.dueSn(i) >>> 0),
       due.map(({ sn }) => sn),
       where,
     )

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { run } from './schedule.ts'
 
 const ONLY = process.env['SEED']
-const SEEDS = Number(process.env['SEEDS'] ?? 400)
+const SEEDS = Number(process.env['SEEDS'] ?? 1000)
 /** What only `lossDetection: 'time'` and `redundancy` count: no part of the protocol, and not in the readable engine. */
 const OURS = ['repeats', 'tailProbes', 'spuriousResends']
 
