@@ -1,6 +1,6 @@
 /**
  * The addon called wrongly, with garbage collection at every call, and in threads that end at any moment: no crash, and
- * no errors but the documented ones. `SEEDS=1000 node scripts/test.mjs native-fuzz` takes longer and sees more.
+ * no errors but the documented ones. `SEEDS=200 node --test build/test/node/native-fuzz.test.js` sees more.
  */
 import { equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
