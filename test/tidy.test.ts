@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   index: ['core', 'node', 'session'],
   core: [],
   crypto: [],
+  fec: ['core'],
   sys: ['core'],
   session: ['core'],
   sim: ['core', 'session'],
@@ -21,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Rooms that know no clock, no chance, no socket and no runtime: language only. */
-const PURE: ReadonlySet<string> = new Set(['core', 'crypto', 'sys', 'session', 'sim'])
+const PURE: ReadonlySet<string> = new Set(['core', 'crypto', 'fec', 'sys', 'session', 'sim'])
 
 /** What the parts of the engine may import from one another; `kcp.ts` and `index.ts` import the parts. */
 const SHARED_PARTS: ReadonlySet<string> = new Set([

@@ -1,0 +1,69 @@
+/**
+ * The one piece of arithmetic that costs anything: rows of coefficients times shards. WebAssembly does it where the
+ * runtime has SIMD, else a loop over a table; both give the same bytes.
+ * @module
+ */
+import { multiply } from './gf256.ts'
+import { BLOCK, wasmKernel } from './kernel-wasm.ts'
+
+export interface Kernel {
+  readonly name: 'wasm-simd' | 'plain'
+  /**
+   * Byte b of output i becomes the sum over j of matrix[i * count + j] times byte b of input j, for i < rows, j < count
+   * and b < length.
+   *
+   * Input j lies at `j * stride` of `inputs`, which ends with the last; output i at `outputsAt + i * outputStride`.
+   * Both strides are no less than `wholeBlocks(length)`: what is behind an output up to there may be overwritten, and
+   * so may what is between two outputs.
+   */
+  combine(
+    matrix: Uint8Array,
+    rows: number,
+    inputs: Uint8Array,
+    count: number,
+    stride: number,
+    length: number,
+    outputs: Uint8Array,
+    outputsAt: number,
+    outputStride: number,
+  ): void
+}
+
+/** `size` rounded up to whole blocks of the SIMD kernel. */
+export function wholeBlocks(size: number): number {
+  return Math.ceil(size / BLOCK) * BLOCK
+}
+
+let best: Kernel | undefined
+
+/** The fastest kernel that this runtime has; made when first asked for. */
+export function bestKernel(): Kernel {
+  return (best ??= wasmKernel() ?? plainKernel)
+}
+
+/** Every product of two elements, made when first needed: 64 KiB. */
+let products: Uint8Array | undefined
+
+function makeProducts(): Uint8Array {
+  const table = new Uint8Array(256 * 256)
+  for (let a = 0; a < 256; a++) for (let b = 0; b < 256; b++) table[(a << 8) | b] = multiply(a, b)
+  return table
+}
+
+/** The readable twin, for runtimes without WebAssembly and for the tests. */
+export const plainKernel: Kernel = {
+  name: 'plain',
+  combine(matrix, rows, inputs, count, stride, length, outputs, outputsAt, outputStride) {
+    products ??= makeProducts()
+    const table = products
+    for (let i = 0; i < rows; i++) {
+      const to = outputsAt + i * outputStride
+      outputs.fill(0, to, to + length)
+      for (let j = 0; j < count; j++) {
+        const row = matrix[i * count + j]! << 8
+        const from = j * stride
+        for (let b = 0; b < length; b++) outputs[to + b]! ^= table[row | inputs[from + b]!]!
+      }
+    }
+  },
+}
