@@ -14,7 +14,7 @@ import { ReedSolomon } from './reed-solomon.ts'
 
 /**
  * A group whose last two datagrams are this far apart gets no parity, ms: by now what was lost of it has been sent
- * again. As kcp-go since 5.6.10.
+ * again. As kcp-go since 5.6.10; but a group of one datagram always has its parity here.
  */
 const STALE_AFTER = 500
 
@@ -33,7 +33,7 @@ export interface FecEncoderOptions {
 }
 
 export class FecEncoder {
-  /** The parity datagrams of the group that `add` has just completed. Theirs to change, until the next `add`. */
+  /** The parity datagrams of the group that `add` has just completed. Lent until the next `add`; until then the caller may seal them in place. */
   readonly parity: readonly LentDatagram[]
   private readonly made: readonly Lent[]
   private readonly code: ReedSolomon
