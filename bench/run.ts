@@ -16,6 +16,7 @@ import { benchMemory } from './memory.ts'
 import { benchMessages } from './messages.ts'
 import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rounds.ts'
 import { benchSessions } from './sessions.ts'
+import { benchWorkers } from './workers.ts'
 
 const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant[]) => Promise<Report>>> = {
   messages: benchMessages,
@@ -23,6 +24,7 @@ const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant
   bulk: benchBulk,
   echo: benchEcho,
   sessions: benchSessions,
+  workers: (effort) => benchWorkers(effort),
   lossy: (effort) => benchLossy(effort),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
