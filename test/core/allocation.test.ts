@@ -102,8 +102,11 @@ function heapNow(): number {
   return heapUsed + arrayBuffers
 }
 
-/** Bytes allocated per segment, at most: an array that still grows, a view where a length changes, V8's own. */
-const GARBAGE = 16
+/**
+ * Bytes allocated per segment, at most: an array that still grows, views of a long message, V8's own; how much depends
+ * on what it chose to inline. A view for each segment would be a hundred and more.
+ */
+const GARBAGE = 48
 /** Looks at a flow before it counts as one that makes more. */
 const LOOKS = 4
 
