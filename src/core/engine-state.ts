@@ -96,6 +96,8 @@ export class EngineState implements CongestionState {
   protected detector: LossDetector | null = null
   /** What goes out again before it is known to be lost; null: nothing. */
   protected repeats: Repeats | null = null
+  /** Made when it is first needed. */
+  protected isInFlight: ((sn: number) => boolean) | undefined
   /** Whether an RTO was the latest reason to resend, and what the window was before. */
   protected collapsed: {
     readonly cwnd: number

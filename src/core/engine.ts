@@ -578,6 +578,7 @@ export class Engine extends EngineState {
   /** Writes what is to be repeated behind what leaves anyway; alone when its time has come. */
   private flushRepeats(writer: DatagramWriter, repeats: Repeats): void {
     const { snd, now } = this
+    this.isInFlight ??= (sn) => this.snd.has(sn)
     repeats.settle(this.isInFlight)
     if (!repeats.pending || !this.mayRepeat) return
     if (writer.used === 0 && seqDiff(now, repeats.loneAt(this.rtt.srtt)) < 0) return
@@ -601,8 +602,6 @@ export class Engine extends EngineState {
       snd.copyOut(sn, writer.buffer, at)
     }
   }
-
-  private readonly isInFlight = (sn: number): boolean => this.snd.has(sn)
 
   private fits(written: number, len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false

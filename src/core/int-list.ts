@@ -4,7 +4,7 @@
  */
 const EMPTY = new Int32Array(0)
 /** Places of the first block; doubles from there. */
-const FIRST_CAPACITY = 8
+const FIRST_CAPACITY = 4
 
 export class IntList {
   length = 0

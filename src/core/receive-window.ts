@@ -28,7 +28,7 @@ const APART = -1
 
 const NO_SLOTS = new Int32Array(0)
 /** Slots of a window's first ring. */
-const FIRST_CAPACITY = 8
+const FIRST_CAPACITY = 4
 /** A byte count that several windows share, and its limit. */
 export interface MemoryBudget {
   used: number

@@ -52,7 +52,7 @@ import {
 import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
-const FIRST_CAPACITY = 8
+const FIRST_CAPACITY = 4
 /**
  * Segments of a message that are copied at once to the arena's room, and from there to their cells: to copy a part of
  * the caller's bytes takes a view, which is an allocation.

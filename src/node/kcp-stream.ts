@@ -40,6 +40,9 @@ interface ReadWaiter extends Waiter<Buffer | number | null> {
   readonly target: Uint8Array | undefined
 }
 
+/** One for all streams: each is small while it is idle. */
+function ignore(): void {}
+
 export class KcpStream extends Duplex implements AsyncDisposable {
   readonly #base: StreamBase
   readonly #session: KcpSession
@@ -85,7 +88,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     session.onChange = () => this.#drive()
     // What ends a session also rejects its promises and is the reason of its 'close': one peer's trouble must not
     // end a process that did not listen for 'error' too.
-    this.on('error', () => undefined)
+    this.on('error', ignore)
   }
 
   // ---- how to get one --------------------------------------------------------------------------------------
