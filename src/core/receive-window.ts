@@ -11,7 +11,7 @@
  * @module
  */
 import { CellArena } from './cell-arena.ts'
-import { allocate, copyBytes, free, NO_BYTES, NO_WORDS } from './memory.ts'
+import { allocate, copyBytes, free } from './memory.ts'
 import { KCP_OVERHEAD } from './segment.ts'
 import { seqDiff, seqStep } from './seq.ts'
 
@@ -44,6 +44,30 @@ const CELL_MAX = 1536
 /** More bytes than anybody has; a small integer to V8, which infinity is not. */
 const NO_LIMIT = 2 ** 31 - 1
 
+/** Bytes of a desk: any UDP datagram fits. */
+const DESK = 65_536
+/** Desks that are free. Reading may nest (a congestion controller that feeds another engine), so each takes its own. */
+const desks: Desk[] = []
+
+/** Where datagrams are read that have no cell; shared by all windows, like the writer of a flush. */
+class Desk {
+  readonly bytes: Uint8Array
+  readonly words: DataView
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size)
+    this.words = new DataView(this.bytes.buffer)
+  }
+
+  static borrow(size: number): Desk {
+    return size > DESK ? new Desk(size) : (desks.pop() ?? new Desk(DESK))
+  }
+
+  giveBack(): void {
+    if (this.bytes.length === DESK) desks.push(this)
+  }
+}
+
 export class ReceiveWindow {
   /** Next sn expected in order, as i32 (see seqStep). */
   private nextSn = 0
@@ -72,9 +96,8 @@ export class ReceiveWindow {
   private cell: number = APART
   /** A payload stays in that cell. */
   private taken = false
-  /** The datagram, if it has no cell. */
-  private foreign: Uint8Array = NO_BYTES
-  private foreignWords: DataView = NO_WORDS
+  /** Where the datagram lies if it has no cell. */
+  private desk: Desk | undefined
 
   private meta: Int32Array = NO_SLOTS
   private mask = -1
@@ -109,7 +132,8 @@ export class ReceiveWindow {
   }
 
   /**
-   * Takes a datagram in, to be read in `words` from `at` on: into a cell, where a payload of it can stay. Every `begin`
+   * Takes a datagram in, to be read in `words` from `at` on: into a cell, where a payload of it can stay. A window that
+   * holds no memory gets none for a datagram that may carry nothing, such as an answer to a question. Every `begin`
    * needs its `end`.
    */
   begin(datagram: Uint8Array): void {
@@ -118,10 +142,10 @@ export class ReceiveWindow {
     this.taken = false
     if (size > cells.size) {
       cells.largest = this.segmentSize + KCP_OVERHEAD
-      if (size > CELL_MAX && size > cells.largest) {
+      if (cells.size === 0 || (size > CELL_MAX && size > cells.largest)) {
         this.cell = APART
-        this.foreign = datagram
-        this.foreignWords = new DataView(datagram.buffer, datagram.byteOffset, size)
+        this.desk = Desk.borrow(size)
+        copyBytes(this.desk.bytes, datagram, 0)
         return
       }
     }
@@ -135,13 +159,13 @@ export class ReceiveWindow {
       if (!this.taken) this.cells.give(this.cell)
       return
     }
-    this.foreign = NO_BYTES
-    this.foreignWords = NO_WORDS
+    this.desk!.giveBack()
+    this.desk = undefined
   }
 
   /** Where the datagram can be read. Another view after a `store`, which may find that the arena has to grow. */
   get words(): DataView {
-    return this.cell === APART ? this.foreignWords : this.cells.words
+    return this.cell === APART ? this.desk!.words : this.cells.words
   }
 
   /** Where it begins there. */
@@ -327,14 +351,15 @@ export class ReceiveWindow {
     const { meta, cells } = this
     if (len > CELL_MAX && len > this.segmentSize) {
       const block = allocate(len)
-      block.set(this.foreign.subarray(start, start + len))
+      block.set(this.desk!.bytes.subarray(start, start + len))
       this.apart ??= new Map()
       this.apart.set(sn | 0, block)
       meta[word + CELL] = APART
       return
     }
-    const cell = cells.take(len)
-    if (this.cell === APART) cells.copyIn(cells.at(cell), this.foreign, start, len)
+    // As it will come: with a header.
+    const cell = cells.take(KCP_OVERHEAD + len)
+    if (this.cell === APART) cells.copyIn(cells.at(cell), this.desk!.bytes, start, len)
     else cells.bytes.copyWithin(cells.at(cell), this.at + start, this.at + start + len)
     meta[word + CELL] = cell
     meta[word + START] = 0

@@ -347,3 +347,28 @@ test('a message that is larger than the byte limit is let in one segment at a ti
   store(window, 2, 'x'.repeat(100), 0)
   deepEqual([window.peekSize(), window.unused], [300, 0])
 })
+
+test('a window that holds nothing takes no memory for a datagram that brings nothing, however long', () => {
+  let blocks = 0
+  setAllocator((size) => {
+    blocks++
+    return new Uint8Array(size)
+  })
+  const window = new ReceiveWindow()
+  for (const size of [24, 1400, 9000, 70_000]) {
+    window.begin(new Uint8Array(size).fill(size))
+    equal(window.words.getUint8(window.at + size - 1), size & 255)
+    window.end()
+  }
+  equal(blocks, 0)
+  // Readings may nest: each has its own place.
+  const other = new ReceiveWindow()
+  window.begin(Uint8Array.of(1))
+  other.begin(Uint8Array.of(2))
+  deepEqual([window.words.getUint8(window.at), other.words.getUint8(other.at)], [1, 2])
+  other.end()
+  window.end()
+  store(window, 0, 'a')
+  equal(blocks, 1)
+  equal(read(window), 'a')
+})
