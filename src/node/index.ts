@@ -16,8 +16,9 @@ export {
   listen,
   totalStats,
 } from './kcp-listener.ts'
-export { KcpReadHalf, KcpStream, type KcpStreamEvents, KcpWriteHalf } from './kcp-stream.ts'
+export { KcpStream, type KcpStreamEvents } from './kcp-stream.ts'
 export { type NativeStatus, nativeStatus } from './native.ts'
 export { PortGroup, type PortGroupOptions } from './port-group.ts'
+export { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
 export { type UdpBatchOptions, UdpBatchTransport } from './udp-batch.ts'
 export { type UdpOptions, UdpTransport } from './udp-transport.ts'
