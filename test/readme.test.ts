@@ -279,7 +279,7 @@ test('members in the tables exist', () => {
       }
     }
   }
-  check(table(english, '`send(data)`'), KcpStream.prototype, [])
+  check(table(english, '`send(data, { ttl }?)`'), KcpStream.prototype, [])
   // An event and the loop.
   check(table(english, '`closeAllConnections()`'), KcpListener.prototype, [
     "'connection'",

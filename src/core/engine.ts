@@ -83,6 +83,17 @@ export class Engine extends EngineState {
     return this.takeMessage(into, peek)
   }
 
+  /**
+   * Drops the messages whose time is over at `now` before they were admitted to the window (see Kcp.send); how many.
+   * Every flush does it too.
+   */
+  expire(now: number = this.clock): number {
+    this.enter()
+    const count = this.snd.expire(now)
+    this.counters.expired += count
+    return count
+  }
+
   // ---- network and clock -----------------------------------------------------------------------------------
 
   /** Feeds one datagram; an InputResult. Refusing is normal: the network may send anything. */
@@ -429,6 +440,7 @@ export class Engine extends EngineState {
     this.flushAcks(writer)
     probe.follow(this.rmtWnd, this.clock)
     this.flushProbes(writer)
+    if (snd.expiring > 0) this.counters.expired += snd.expire(this.clock)
     this.admit()
     if (controller?.onAppLimited !== undefined && snd.queued === 0) {
       if (snd.inFlight < Math.min(this.cwnd, this.sndWnd, this.rmtWnd))

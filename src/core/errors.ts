@@ -14,6 +14,8 @@ export type KcpErrorCode =
   | 'ERR_KCP_SEND'
   /** The message needs more fragments than allowed; `detail` has `size`, `limit`, `fragments`, `maxFragments`. */
   | 'ERR_KCP_MESSAGE_TOO_LARGE'
+  /** The message was not sent within its `ttl`, and was dropped; `detail.ttl` in ms. */
+  | 'ERR_KCP_EXPIRED'
   /** Nothing to receive yet. `recv` and `recvInto` say so with undefined; for code that maps upstream's -1 and -2. */
   | 'ERR_KCP_WOULD_BLOCK'
   /** The buffer given is smaller than the message, which stays queued; `detail` has `need` and `got`. */
@@ -90,4 +92,9 @@ export function bufferTooSmall(need: number, got: number): KcpError {
     `the next message has ${need} bytes, the buffer ${got}`,
     { detail: { need, got } },
   )
+}
+
+/** The error for a message that was not sent within its `ttl`, ms. */
+export function messageExpired(ttl: number): KcpError {
+  return new KcpError('ERR_KCP_EXPIRED', `the message was not sent within ${ttl} ms`, { detail: { ttl } })
 }

@@ -26,6 +26,7 @@ import {
 import { Engine, InputResult } from './engine.ts'
 import { bufferTooSmall, KcpError, messageTooLarge } from './errors.ts'
 import { Command, KCP_OVERHEAD, readU32 } from './segment.ts'
+import type { OnOutcome } from './send-window.ts'
 
 /** Gets every datagram, synchronously. `datagram` is lent for this call: who keeps it, copies it. */
 export type KcpOutput = (datagram: Uint8Array, kcp: Kcp) => void
@@ -165,14 +166,24 @@ export class Kcp extends Engine {
   /**
    * Queues one message, or in stream mode any number of bytes; copies them. Returns the length.
    * Throws ERR_KCP_MESSAGE_TOO_LARGE when a message needs more than `maxFragments` segments.
+   *
+   * With `expiresAt` (u32 ms of the engine's clock, less than 2^31 ahead) a message that is still queued then is dropped
+   * whole by the next `flush` or `expire`. One of which a segment was admitted to the window is sent to its end.
+   * `onOutcome` is told `ticket`, an i32. Throws ERR_KCP_CONFIG in stream mode, where there are no messages.
    */
-  send(data: Uint8Array): number {
+  send(data: Uint8Array, expiresAt?: number, ticket = 0): number {
     this.enter()
     if (!(data instanceof Uint8Array)) throw new TypeError(`send takes a Uint8Array, got ${typeof data}`)
+    if (expiresAt !== undefined) {
+      requireInteger('expiresAt', expiresAt, 0, 0xffff_ffff)
+      if (this.stream) throw configError('expiresAt', expiresAt, 'left out in stream mode')
+    }
     this.sentAny = true
     if (!this.stream) {
+      const queued = this.snd.queued
       const code = this.sendRaw(data, 0, data.length)
       if (code < 0) throw messageTooLarge(data.length, this.mss, this.maxFragments)
+      if (expiresAt !== undefined) this.snd.limit(this.snd.queued - queued, expiresAt, ticket)
       return code
     }
     // A partial take is possible (the last segment is filled up first), so go on until all is queued.
@@ -183,6 +194,17 @@ export class Kcp extends Engine {
       at += taken
     }
     return data.length
+  }
+
+  /**
+   * Called for each message that had an `expiresAt`, once: with its ticket, and whether it goes out now (true) or was
+   * dropped. Comes from inside `flush` and `expire`: it must not call the engine, nor throw.
+   */
+  get onOutcome(): OnOutcome | null {
+    return this.snd.onOutcome
+  }
+  set onOutcome(told: OnOutcome | null) {
+    this.snd.onOutcome = told
   }
 
   /** The next message (in stream mode: the next run of bytes), freshly allocated; undefined when there is none. */

@@ -38,3 +38,5 @@ export const UNSENT = 1
 export const FIRST = 2
 /** Carries its own skip count and is on the list. */
 export const LISTED = 3
+/** Queued: the first segment of a message that expires at RESEND_AT, and TS is its ticket. Others say nothing. */
+export const EXPIRES = 4

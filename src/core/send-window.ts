@@ -30,6 +30,7 @@ import {
   ACKED_IN,
   CELL,
   DUE_IN,
+  EXPIRES,
   FIRST,
   FIRST_TS,
   FRG,
@@ -53,6 +54,8 @@ import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 4
+/** The words that a queued segment has: up to this one, the rest is of segments in flight. */
+const QUEUED_WORDS: number = RESEND_AT + 1
 /**
  * Segments of a message that are copied at once to the arena's room, and from there to their cells: to copy a part of
  * the caller's bytes takes a view, which is an allocation.
@@ -61,6 +64,9 @@ const STAGE = 16
 
 /** Called for every segment that is acknowledged; `ts` is its latest transmission. */
 export type OnAcked = (sn: number, ts: number, size: number, xmit: number) => void
+
+/** Called for every message that had a time to expire: its ticket, and whether it goes out (false: it was dropped). */
+export type OnOutcome = (ticket: number, sent: boolean) => void
 
 export class SendWindow {
   // Numbers are kept as i32, see seqStep; those that others see are u32.
@@ -72,6 +78,10 @@ export class SendWindow {
   inFlight = 0
   /** Segments that wait to be admitted; upstream's nsnd_que. */
   queued = 0
+  /** Messages in the queue that expire, and none of them before `expiryAt`. */
+  expiring = 0
+  expiryAt = 0
+  onOutcome: OnOutcome | null = null
   /** Payload bytes queued and in flight. */
   bytes = 0
   /** Payload bytes that `ack` and `ackUpTo` released; the engine resets it per datagram. */
@@ -141,8 +151,12 @@ export class SendWindow {
     const meta = this.meta.slice()
     for (let i = 0; i < this.queued; i++) {
       const from = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+      this.meta[from + STATE] = GONE
+    }
+    for (let i = 0; i < this.queued; i++) {
+      const from = (seqStep(this.nextSn, i) & this.mask) * STRIDE
       const to = (seqStep(sn, i) & this.mask) * STRIDE
-      this.meta.set(meta.subarray(from, from + FRG + 1), to)
+      this.meta.set(meta.subarray(from, from + QUEUED_WORDS), to)
     }
     this.dropMarks(this.nextSn)
     this.baseSn = this.freshSn = this.firstFrom = this.nextSn = sn | 0
@@ -210,10 +224,73 @@ export class SendWindow {
     this.bytes += len
   }
 
+  /** Has the message of the last `count` queued segments expire at `at`, u32 ms, unless it is admitted before. */
+  limit(count: number, at: number, ticket: number): void {
+    const word = (seqStep(this.nextSn, this.queued - count) & this.mask) * STRIDE
+    const { meta } = this
+    meta[word + STATE] = EXPIRES
+    meta[word + TS] = ticket
+    meta[word + RESEND_AT] = at
+    if (this.expiring === 0 || seqDiff(at, this.expiryAt) < 0) this.expiryAt = at >>> 0
+    this.expiring++
+  }
+
+  /**
+   * Drops, whole, the queued messages whose time is over at `now`; how many. No number was given to them, so none is
+   * missing: what lies behind moves up. Walks the queue, once for each time that one of them expires.
+   */
+  expire(now: number): number {
+    if (this.expiring === 0 || seqDiff(now, this.expiryAt) < 0) return 0
+    const { meta, queued } = this
+    const before = this.expiring
+    let kept = 0
+    let left = 0
+    for (let i = 0; i < queued; ) {
+      const word = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+      if (meta[word + STATE] !== EXPIRES) {
+        this.moveQueued(i++, kept++)
+        continue
+      }
+      const at = meta[word + RESEND_AT]!
+      if (seqDiff(now, at) < 0) {
+        if (left++ === 0 || seqDiff(at, this.expiryAt) < 0) this.expiryAt = at >>> 0
+        this.moveQueued(i++, kept++)
+        continue
+      }
+      for (let end = i + meta[word + FRG]! + 1; i < end; i++) this.discard(i)
+      this.onOutcome?.(meta[word + TS]!, false)
+    }
+    this.queued = kept
+    this.expiring = left
+    return before - left
+  }
+
+  /** Moves the i-th queued segment up, to be the `to`-th. */
+  private moveQueued(i: number, to: number): void {
+    if (i === to) return
+    const { meta } = this
+    const source = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+    meta.copyWithin((seqStep(this.nextSn, to) & this.mask) * STRIDE, source, source + QUEUED_WORDS)
+    meta[source + STATE] = GONE
+  }
+
+  /** Gives up what the i-th queued segment holds. */
+  private discard(i: number): void {
+    const word = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+    const { meta } = this
+    meta[word + STATE] = GONE
+    this.bytes -= meta[word + LEN]!
+    this.cells.give(meta[word + CELL]!)
+  }
+
   /** Moves the first queued segment into flight under the next sn; it is sent by the flush that called. */
   admit(rto: number, now: number): void {
     const word = (this.nextSn & this.mask) * STRIDE
     const { meta } = this
+    if (this.expiring > 0 && meta[word + STATE] === EXPIRES) {
+      this.expiring--
+      this.onOutcome?.(meta[word + TS]!, true)
+    }
     meta[word + STATE] = UNSENT
     meta[word + TS] = now
     meta[word + FIRST_TS] = now
@@ -563,7 +640,7 @@ export class SendWindow {
     this.mask = -1
     this.deadlines.clear()
     this.runOpen = false
-    this.inFlight = this.queued = this.bytes = this.marks = 0
+    this.inFlight = this.queued = this.expiring = this.bytes = this.marks = 0
     this.listHead = this.listTail = 0
     this.hasLate = false
     this.baseSn = this.freshSn = this.firstFrom = this.nextSn

@@ -24,6 +24,8 @@ export class KcpCounters {
   tailProbes = 0
   /** Transmissions that turned out not to have been needed: an earlier one was acknowledged (`lossDetection: 'time'`). */
   spuriousResends = 0
+  /** Messages dropped because their time was over before they were sent (`ttl`). */
+  expired = 0
   /** PUSHes that were here already. */
   duplicates = 0
   /** PUSHes beyond the receive window, or too far behind it. */

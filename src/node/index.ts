@@ -16,7 +16,7 @@ export {
   listen,
   totalStats,
 } from './kcp-listener.ts'
-export { KcpStream, type KcpStreamEvents } from './kcp-stream.ts'
+export { type KcpSendOptions, KcpStream, type KcpStreamEvents } from './kcp-stream.ts'
 export { type NativeStatus, nativeStatus } from './native.ts'
 export { PortGroup, type PortGroupOptions } from './port-group.ts'
 export { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'

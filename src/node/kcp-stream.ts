@@ -7,10 +7,10 @@
  * @module
  */
 import { Duplex } from 'node:stream'
-import type { ResolvedKcpConfig } from '../core/config.ts'
-import { bufferTooSmall, KcpError } from '../core/errors.ts'
+import { configError, type ResolvedKcpConfig } from '../core/config.ts'
+import { bufferTooSmall, KcpError, messageExpired } from '../core/errors.ts'
 import type { Kcp } from '../core/kcp.ts'
-import type { CloseReason, KcpSession, SessionStats } from '../session/session.ts'
+import type { CloseReason, Expiring, KcpSession, SessionStats } from '../session/session.ts'
 import type { PeerAddress } from '../session/transport.ts'
 import type { Address } from './address.ts'
 import { dial, type KcpConnectOptions, parseConnectAddress, type StreamBase } from './dial.ts'
@@ -30,6 +30,18 @@ export interface KcpStreamEvents {
 const PIECE = 64 * 1024
 /** Messages that are taken from the engine ahead of the reader, per recvBufferSize of 64 KiB: Node's default of 16. */
 const BYTES_PER_MESSAGE = 4096
+
+/** Of one message. */
+export interface KcpSendOptions {
+  /**
+   * The message is dropped, whole, unless it begins to leave within this many ms, up to 2147483647. Message mode only.
+   * Default: it waits as long as it takes.
+   */
+  readonly ttl?: number | undefined
+}
+
+/** Longest `ttl`, ms: engines keep times as u32, and compare them within half of that. */
+const TTL_MAX = 0x7fff_ffff
 
 interface Waiter<T> {
   readonly resolve: (value: T) => void
@@ -52,6 +64,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   /** Rest of a chunk that recvInto took only a part of (stream mode). */
   #rest: Buffer | undefined
   readonly #readers: ReadWaiter[] = []
+  /** Tickets of messages that expire and wait on the writable side; made with the first one. */
+  #tickets: WeakMap<Uint8Array, number> | undefined
   /** A write that waits for room in the send queue. */
   #blocked: (() => void) | undefined
   #writeFailed: ((error: Error) => void) | undefined
@@ -231,10 +245,15 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   /**
    * Queues one message (in stream mode: bytes) and resolves with its length once the send queue has room again.
    * Rejects with ERR_KCP_MESSAGE_TOO_LARGE (nothing queued, the stream lives on) or ERR_KCP_CLOSED.
+   *
+   * With a `ttl` it resolves when the message begins to leave, that is, when the windows have room for it; from then on
+   * it is delivered like any other. If that takes `ttl` ms, nothing of it is sent, and the promise rejects with
+   * ERR_KCP_EXPIRED (`ttl`). The stream and the messages around it go on.
    */
-  send(data: Uint8Array | string): Promise<number> {
+  send(data: Uint8Array | string, { ttl }: KcpSendOptions = {}): Promise<number> {
     try {
       const bytes = this.#accept(data)
+      if (ttl !== undefined) return this.#sendWithin(bytes, ttl)
       if (this.#idle && (this.mode === 'message' || bytes.length <= PIECE)) {
         this.#write(bytes)
         return Promise.resolve(bytes.length)
@@ -249,12 +268,13 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   /**
    * Queues one message unless that would mean waiting: false, and nothing queued, while the send queue is at its limit.
-   * Throws as `send` rejects.
+   * Throws as `send` rejects. What expires after its `ttl` is counted (`stats().expired`), nobody else is told.
    */
-  trySend(data: Uint8Array | string): boolean {
+  trySend(data: Uint8Array | string, { ttl }: KcpSendOptions = {}): boolean {
     const bytes = this.#accept(data)
+    if (ttl !== undefined) this.#requireTtl(ttl)
     if (!this.#idle) return false
-    this.#write(bytes)
+    this.#write(bytes, ttl === undefined ? 0 : this.#expect(ttl, () => undefined))
     return true
   }
 
@@ -336,6 +356,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     const piece = this.mode === 'message' ? chunk.length : PIECE
+    const ticket = this.#tickets?.get(chunk)
     let at = 0
     // An empty message is one, too.
     let begun = false
@@ -344,7 +365,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       this.#writeFailed = undefined
       try {
         while (!begun || at < chunk.length) {
-          this.#write(chunk.subarray(at, at + piece))
+          this.#write(chunk.subarray(at, at + piece), ticket)
           begun = true
           at += piece
           if (!this.#session.writable) {
@@ -418,10 +439,44 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     return bytes
   }
 
-  #write(bytes: Uint8Array): void {
+  #write(bytes: Uint8Array, ticket?: number): void {
     if (bytes.length === 0 && this.mode === 'stream') return
-    this.#session.write(bytes, this.#now())
+    this.#session.write(bytes, this.#now(), ticket)
     this.#touch()
+  }
+
+  #sendWithin(bytes: Uint8Array, ttl: number): Promise<number> {
+    this.#requireTtl(ttl)
+    return new Promise((resolve, reject) => {
+      const ticket = this.#expect(ttl, (outcome) => {
+        if (outcome === 'sent') resolve(bytes.length)
+        else reject(outcome === 'expired' ? messageExpired(ttl) : this.#closedError())
+      })
+      if (this.#idle) {
+        this.#write(bytes, ticket)
+        return
+      }
+      // A view of its own, by which `_write` knows it.
+      const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+      this.#tickets ??= new WeakMap()
+      this.#tickets.set(chunk, ticket)
+      this.write(chunk, (error) => {
+        if (error) reject(error)
+      })
+      this.#touch()
+    })
+  }
+
+  #requireTtl(ttl: number): void {
+    if (this.mode === 'stream') throw configError('ttl', ttl, 'left out in stream mode: it is of messages')
+    if (!(typeof ttl === 'number' && ttl > 0 && ttl <= TTL_MAX)) {
+      throw configError('ttl', ttl, `a number of ms above 0, up to ${TTL_MAX}`)
+    }
+  }
+
+  /** A message that expires is on its way to the session; its ticket. */
+  #expect(ttl: number, settled: Expiring['settled']): number {
+    return this.#session.expect({ expiresAt: Math.ceil(this.#now() + ttl), settled })
   }
 
   #closedError(): KcpError {

@@ -4,7 +4,7 @@
  */
 import { Readable, Writable } from 'node:stream'
 import type { ReadableStream, WritableStream } from 'node:stream/web'
-import type { KcpStream } from './kcp-stream.ts'
+import type { KcpSendOptions, KcpStream } from './kcp-stream.ts'
 
 /** The reading half of a split stream. */
 export class KcpReadHalf implements AsyncIterable<Buffer> {
@@ -61,11 +61,11 @@ export class KcpWriteHalf implements AsyncDisposable {
     return this.#stream.writableEnded || this.#stream.readyState === 'closed'
   }
   /** See KcpStream. */
-  send(data: Uint8Array | string): Promise<number> {
-    return this.#stream.send(data)
+  send(data: Uint8Array | string, options?: KcpSendOptions): Promise<number> {
+    return this.#stream.send(data, options)
   }
-  trySend(data: Uint8Array | string): boolean {
-    return this.#stream.trySend(data)
+  trySend(data: Uint8Array | string, options?: KcpSendOptions): boolean {
+    return this.#stream.trySend(data, options)
   }
   flush(): void {
     this.#stream.flush()

@@ -22,7 +22,13 @@ export {
 } from './config.ts'
 export { PeerLink } from './peer-link.ts'
 export { Scheduler, type Task } from './scheduler.ts'
-export { type CloseReason, KcpSession, type SessionOptions, type SessionStats } from './session.ts'
+export {
+  type CloseReason,
+  type Expiring,
+  KcpSession,
+  type SessionOptions,
+  type SessionStats,
+} from './session.ts'
 export {
   type Clock,
   composeCodecs,

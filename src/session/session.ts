@@ -66,6 +66,17 @@ export interface SessionStats extends KcpStats {
   readonly forgedNotices: number
 }
 
+/** A message that is of no use any more after some time. */
+export interface Expiring {
+  /** From when on it is not sent any more, whole ms of the session's clock. */
+  readonly expiresAt: number
+  /**
+   * Told once what became of it: it goes out now, its time was over before, or the session was. Comes from inside the
+   * session, which it must not call.
+   */
+  readonly settled: (outcome: 'sent' | 'expired' | 'closed') => void
+}
+
 /** Until its address is proven, a peer gets at most this many times what it sent. RFC 9000 §8. */
 const AMPLIFICATION = 3
 /** A session whose peer's address is not proven is forgotten after this much silence, ms. */
@@ -111,6 +122,9 @@ const ASK_GRID = 100
 const ASK_AGAIN = 1_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
+
+/** Tickets are i32 and not 0. */
+const TICKET_MAX = 0x7fff_ffff
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -183,6 +197,11 @@ export class KcpSession implements Task {
   private acksWaited = false
   /** When lazily written data is due (`flushWrite: false`). */
   private writeAt = NEVER
+  /** Messages that expire and were neither sent nor given up yet, by ticket; made with the first one. */
+  private expiring: Map<number, Expiring> | undefined
+  private tickets = 0
+  /** None of them expires before. */
+  private expireAt = NEVER
 
   constructor(options: SessionOptions) {
     const { config, now } = options
@@ -282,17 +301,38 @@ export class KcpSession implements Task {
   /**
    * Takes one message, or bytes in stream mode; copies them. Returns the length. Does not look at `writable`: that is
    * the caller's back-pressure. Throws ERR_KCP_CLOSED, or ERR_KCP_MESSAGE_TOO_LARGE.
+   *
+   * `ticket`: what `expect` gave for it. Nothing is taken when its time is over already: 0.
    */
-  write(data: Uint8Array, now: number): number {
+  write(data: Uint8Array, now: number, ticket = 0): number {
     if (!this.open) throw this.closedError()
     this.requireFit(data.length)
     const { kcp } = this
+    const message = this.expiring?.get(ticket)
+    if (ticket !== 0 && message === undefined) return 0
     if (kcp.waitSnd() === 0) this.progressAt = now
-    kcp.send(data)
+    if (message === undefined) kcp.send(data)
+    else kcp.send(data, this.ts(message.expiresAt) >>> 0, ticket)
     this.bytesWritten += data.length
     if (this.config.flushWrite) this.urgent = true
     else if (this.writeAt === NEVER) this.writeAt = Math.max(now, this.flushedAt + this.config.flushInterval)
     return data.length
+  }
+
+  /**
+   * A message that expires is going to be written: now, or when there is room. Returns its ticket for `write`. From here
+   * on it is told in time, wherever it waits.
+   */
+  expect(message: Expiring): number {
+    if (!this.open) throw this.closedError()
+    if (this.expiring === undefined) {
+      this.expiring = new Map()
+      this.kcp.onOutcome = (ticket, sent) => this.settle(ticket, sent ? 'sent' : 'expired')
+    }
+    this.tickets = (this.tickets % TICKET_MAX) + 1
+    this.expiring.set(this.tickets, message)
+    this.expireAt = Math.min(this.expireAt, message.expiresAt)
+    return this.tickets
   }
 
   /** The next message, or undefined. Works after the close too, until everything was read. */
@@ -427,6 +467,8 @@ export class KcpSession implements Task {
   // ---- time (Task) -----------------------------------------------------------------------------------------
 
   run(now: number): boolean {
+    // Before the application is asked for more: what expired made room.
+    if (now >= this.expireAt && !this.closed) this.expire(now)
     // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
     this.onChange?.()
     if (this.closed) return false
@@ -456,7 +498,7 @@ export class KcpSession implements Task {
       this.repeatAt(this.flushedAt),
     )
     if (this.idleLimit > 0) at = Math.min(at, this.lead.heardAt + this.idleLimit)
-    at = Math.min(at, this.askAt, this.trimAt)
+    at = Math.min(at, this.askAt, this.trimAt, this.expireAt)
     if (!this.wasProven) {
       at = Math.min(at, this.lead.heardAt + PENDING_TIMEOUT)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
@@ -537,6 +579,29 @@ export class KcpSession implements Task {
   private repeatAt(now: number): number {
     const at = this.kcp.repeatAt
     return at === undefined || !this.wasProven ? NEVER : Math.floor(now) + seqDiff(at, this.ts(now))
+  }
+
+  /** Gives up the messages whose time is over, in the engine's queue and in front of it. */
+  private expire(now: number): void {
+    const { kcp } = this
+    kcp.expire(this.ts(now))
+    this.expireAt = NEVER
+    for (const [ticket, { expiresAt }] of this.expiring!) {
+      if (now < expiresAt) this.expireAt = Math.min(this.expireAt, expiresAt)
+      else {
+        // The engine did not have it yet.
+        kcp.counters.expired++
+        this.settle(ticket, 'expired')
+      }
+    }
+  }
+
+  private settle(ticket: number, outcome: 'sent' | 'expired' | 'closed'): void {
+    const expiring = this.expiring!
+    const message = expiring.get(ticket)
+    expiring.delete(ticket)
+    if (expiring.size === 0) this.expireAt = NEVER
+    message?.settled(outcome)
   }
 
   private judge(now: number): void {
@@ -761,6 +826,7 @@ export class KcpSession implements Task {
     this.closeReason = reason
     this.closeError = error
     this.lost = this.kcp.waitSnd() > 0
+    for (const ticket of this.expiring?.keys() ?? []) this.settle(ticket, 'closed')
     this.onClosed?.()
   }
 

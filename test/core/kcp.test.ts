@@ -277,6 +277,7 @@ test('stats count what went on, and show the state', () => {
     repeats: 0,
     tailProbes: 0,
     spuriousResends: 0,
+    expired: 0,
     loss: 0,
     redundancy: 0,
     sndWnd: 32,

@@ -28,10 +28,14 @@ import {
 interface Queued {
   readonly frg: number
   readonly data: Uint8Array
+  /** First segments of messages that expire: when. */
+  readonly expiresAt?: number | undefined
 }
 
-interface Received extends Queued {
+interface Received {
   readonly sn: number
+  readonly frg: number
+  readonly data: Uint8Array
 }
 
 /** A segment in flight: sent, or about to be, and not acknowledged. */
@@ -127,21 +131,33 @@ export class ReferenceEngine {
 
   // ---- the application ---------------------------------------------------------------------------------------
 
-  /** Queues a message in fragments, or bytes of a stream; returns how many bytes were taken, or -2. */
-  send(data: Uint8Array): number {
+  /**
+   * Queues a message in fragments, or bytes of a stream; returns how many bytes were taken, or -2. A message may have a
+   * time at which it is dropped if it is still queued.
+   */
+  send(data: Uint8Array, expiresAt?: number): number {
     const { mss } = this
     const { streamMode, maxFragments } = this.config
     let taken = 0
     const last = this.sndQueue.at(-1)
     if (streamMode && last !== undefined && last.data.length < mss) {
       taken = Math.min(data.length, mss - last.data.length)
-      this.sndQueue[this.sndQueue.length - 1] = { frg: 0, data: concat([last.data, data.slice(0, taken)]) }
+      this.sndQueue[this.sndQueue.length - 1] = {
+        ...last,
+        frg: 0,
+        data: concat([last.data, data.slice(0, taken)]),
+      }
     }
     if (streamMode && taken === data.length) return taken
     const count = Math.max(1, Math.ceil((data.length - taken) / mss))
     if (count > maxFragments) return taken > 0 ? taken : -2
     for (let left = count - 1; left >= 0; left--) {
-      this.sndQueue.push({ frg: streamMode ? 0 : left, data: data.slice(taken, taken + mss) })
+      const first = left === count - 1
+      this.sndQueue.push({
+        frg: streamMode ? 0 : left,
+        data: data.slice(taken, taken + mss),
+        expiresAt: first ? expiresAt : undefined,
+      })
       taken += mss
     }
     return data.length
@@ -401,6 +417,7 @@ export class ReferenceEngine {
     if (this.challengePending) this.writePush({ ...blank, cmd: PUSH, ts: now, sn: this.challengeSn() })
     this.challengePending = false
 
+    this.expire(now)
     this.admit()
     let [late, fast] = [0, 0]
     for (const segment of this.sndBuf) {
@@ -464,15 +481,30 @@ export class ReferenceEngine {
     return this.challenge.sn
   }
 
+  /** Drops queued messages whose time is over; how many. */
+  expire(now: number): number {
+    const { counters } = this
+    const before = counters.expired
+    for (let i = 0; i < this.sndQueue.length; ) {
+      const { expiresAt, frg } = this.sndQueue[i]!
+      if (expiresAt === undefined || diff(now, expiresAt) < 0) i++
+      else {
+        this.sndQueue.splice(i, frg + 1)
+        counters.expired++
+      }
+    }
+    return counters.expired - before
+  }
+
   /** Numbers queued segments as far as the windows allow. */
   private admit(): void {
     const { sndWnd, nc } = this.config
     const end = this.sndUna + Math.min(sndWnd, this.rmtWnd, nc ? sndWnd : this.cwnd)
     const { now, rto } = this
     while (this.sndQueue.length > 0 && diff(this.sndNxt, end) < 0) {
-      const queued = this.sndQueue.shift()!
+      const { frg, data } = this.sndQueue.shift()!
       const times = { firstTs: now, ts: now, rto, resendAt: now }
-      this.sndBuf.push({ sn: this.sndNxt, ...queued, ...times, xmit: 0, skips: 0 })
+      this.sndBuf.push({ sn: this.sndNxt, frg, data, ...times, xmit: 0, skips: 0 })
       this.sndNxt = u32(this.sndNxt + 1)
     }
   }

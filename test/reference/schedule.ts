@@ -53,6 +53,8 @@ interface Habits {
   readonly damage: number
   readonly send: number
   readonly longest: number
+  /** Messages that may only wait for so long. */
+  readonly expire: number
   readonly forge: number
   readonly repeat: number
   readonly settings: number
@@ -203,7 +205,14 @@ class Schedule {
       this.bytesLeft -= size
       const first = prng.int(0, 255)
       const data = Uint8Array.from({ length: size }, (_, k) => first + k)
-      this.tell(end, `send ${size} B`, () => twins.send(data))
+      if (!twins.fast.stream && prng.chance(habits.expire)) {
+        const until = u32(this.clockOf(end) + prng.int(0, 20 * habits.step))
+        this.tell(end, `send ${size} B until ${until}`, () => twins.sendUntil(data, until))
+      } else this.tell(end, `send ${size} B`, () => twins.send(data))
+    }
+    if (prng.chance(habits.expire)) {
+      const now = this.clockOf(end)
+      this.tell(end, `expire at ${now}`, () => twins.expire(now))
     }
   }
 
@@ -478,6 +487,7 @@ function randomHabits(prng: Prng): Habits {
     damage: seldom(0.2, 0.1),
     send: pick(prng, flow ? [0.5, 1] : [0.02, 0.2, 0.5, 1]),
     longest: pick(prng, [flow ? 300 : 10, flow ? 600 : 100, 1_400, 6_000, 60_000, 200_000]),
+    expire: seldom(0.3, 1),
     forge: seldom(0.3, prng.chance(flow ? 0.6 : 0.3) ? 1 : 0.1),
     repeat: seldom(0.3, 0.2),
     settings: seldom(0.4, 0.1),

@@ -98,6 +98,27 @@ export class Twins {
     )
   }
 
+  /** A message that is dropped if it is still queued at `expiresAt`. */
+  sendUntil(data: Uint8Array, expiresAt: number): void {
+    this.both(
+      () => {
+        const { snd } = this.fast
+        const { queued } = snd
+        const taken = this.fast.sendRaw(data, 0, data.length)
+        if (taken >= 0) snd.limit(snd.queued - queued, expiresAt, 0)
+        return taken
+      },
+      () => this.slow.send(data, expiresAt),
+    )
+  }
+
+  expire(now: number): void {
+    this.both(
+      () => this.fast.expire(now),
+      () => this.slow.expire(now),
+    )
+  }
+
   recv(max: number, peek: boolean, keep: boolean): void {
     this.both(
       () => {
