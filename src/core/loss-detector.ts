@@ -44,7 +44,7 @@ export class LossDetector {
    * `lastTs`.
    */
   acked(sn: number, ts: number, now: number, firstTs: number, lastTs: number): void {
-    this.loss += LOSS_WEIGHT * ((ts === firstTs ? 0 : 1) - this.loss)
+    this.loss += LOSS_WEIGHT * ((seqDiff(ts, firstTs) === 0 ? 0 : 1) - this.loss)
     if (seqDiff(ts, lastTs) < 0) this.spurious++
     const rtt = Math.max(0, seqDiff(now, ts))
     this.watch(rtt, now)

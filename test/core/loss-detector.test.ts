@@ -1,4 +1,4 @@
-import { equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { LossDetector } from '../../src/core/loss-detector.ts'
 import { Trace } from '../support/trace.ts'
@@ -51,6 +51,22 @@ test('the share of first transmissions that do not arrive is measured by the ts 
   ok(Math.abs(detector.loss - 0.1) < 0.06, String(detector.loss))
   equal(detector.spurious, 0)
   equal(detector.shortest, 100)
+})
+
+test('nothing is lost where everything arrives, wherever the clock of the session stands', () => {
+  for (const start of [0, 0x7fff_ff00, 0x8000_0000, 0xc000_0000, 0xffff_ff00]) {
+    const t = new Trace({ nodelay: 1, interval: 10, nc: true, lossDetection: 'time', redundancy: 'auto' })
+    t.at(start)
+    for (let i = 0; i < 100; i++) {
+      const sentAt = t.now
+      t.send('x').skip()
+      t.at(sentAt + 10)
+        .input(`ack sn=${i} una=${i + 1} ts=${sentAt}`)
+        .skip()
+    }
+    const { loss, redundancy, repeats } = t.kcp.stats()
+    deepEqual([loss, redundancy, repeats], [0, 0, 0], `from ${start}`)
+  }
 })
 
 test('a resend that an earlier transmission made useless is counted, and the window comes back', () => {
