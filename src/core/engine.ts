@@ -96,8 +96,11 @@ export class Engine extends EngineState {
 
   // ---- network and clock -----------------------------------------------------------------------------------
 
-  /** Feeds one datagram; an InputResult. Refusing is normal: the network may send anything. */
-  tryInput(datagram: Uint8Array, now: number = this.clock): number {
+  /**
+   * Feeds one datagram; an InputResult. Refusing is normal: the network may send anything. `recovered`: it was lost and
+   * rebuilt from others (FEC), so it is later than it was sent to be: it measures no time, and its window is old.
+   */
+  tryInput(datagram: Uint8Array, now: number = this.clock, recovered: boolean = false): number {
     this.enter()
     this.clock = now | 0
     const size = datagram.length
@@ -108,7 +111,7 @@ export class Engine extends EngineState {
     if (size >= KCP_OVERHEAD) {
       this.rcv.begin(datagram)
       try {
-        result = this.parse(size)
+        result = this.parse(size, recovered)
       } finally {
         this.rcv.end()
       }
@@ -118,7 +121,7 @@ export class Engine extends EngineState {
   }
 
   /** The segments of the datagram that the receive window holds, in order. */
-  private parse(size: number): number {
+  private parse(size: number, recovered: boolean): number {
     const { snd, rcv, hardening } = this
     const conv = this.conv | 0
     const una0 = this.una
@@ -152,7 +155,7 @@ export class Engine extends EngineState {
         at += len
         continue
       }
-      if (!hardening.freshWnd || seqDiff(una, this.una) >= 0) this.rmtWnd = word >>> 16
+      if (!recovered && (!hardening.freshWnd || seqDiff(una, this.una) >= 0)) this.rmtWnd = word >>> 16
       if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
@@ -168,11 +171,11 @@ export class Engine extends EngineState {
         const answered = !genuine && this.proof.judge(sn, ts)
         if (genuine || !hardening.strictAck) {
           if (hardening.sampleOnce) {
-            timed = true
+            timed = !recovered
             timedTs = ts
-          } else this.sampleRtt(ts)
-          this.acknowledge(sn)
-          if (genuine && this.detector !== null) this.learn(this.detector, sn, ts)
+          } else if (!recovered) this.sampleRtt(ts)
+          this.acknowledge(sn, !recovered)
+          if (genuine && !recovered && this.detector !== null) this.learn(this.detector, sn, ts)
           // FASTACK_CONSERVE: the largest sn counts, and only if its ts is newer too.
           if (!acked) {
             acked = true
@@ -183,7 +186,7 @@ export class Engine extends EngineState {
             newestTs = ts
           }
         } else if (answered) {
-          this.sampleRtt(ts)
+          if (!recovered) this.sampleRtt(ts)
         } else {
           this.counters.staleAcks++
         }
@@ -364,9 +367,9 @@ export class Engine extends EngineState {
     this.una = this.snd.base | 0
   }
 
-  private acknowledge(sn: number): void {
+  private acknowledge(sn: number, timed: boolean): void {
     if (seqDiff(sn, this.una) < 0) return
-    this.snd.ack(sn, this.controller?.onAcked === undefined ? undefined : this.tellAcked(true))
+    this.snd.ack(sn, this.controller?.onAcked === undefined ? undefined : this.tellAcked(timed))
     this.una = this.snd.base | 0
   }
 
