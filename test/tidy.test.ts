@@ -17,12 +17,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   fec: ['core'],
   sys: ['core'],
   session: ['core'],
+  secure: ['core', 'crypto', 'session'],
   sim: ['core', 'session'],
-  node: ['core', 'crypto', 'session'],
+  node: ['core', 'crypto', 'secure', 'session'],
 }
 
 /** Rooms that know no clock, no chance, no socket and no runtime: language only. */
-const PURE: ReadonlySet<string> = new Set(['core', 'crypto', 'fec', 'sys', 'session', 'sim'])
+const PURE: ReadonlySet<string> = new Set(['core', 'crypto', 'fec', 'sys', 'secure', 'session', 'sim'])
 
 /** What the parts of the engine may import from one another; `kcp.ts` and `index.ts` import the parts. */
 const SHARED_PARTS: ReadonlySet<string> = new Set([
