@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
   crypto: [],
   fec: ['core'],
+  snappy: ['core', 'crypto'],
   sys: ['core'],
   session: ['core'],
   secure: ['core', 'crypto', 'session'],
@@ -23,7 +24,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Rooms that know no clock, no chance, no socket and no runtime: language only. */
-const PURE: ReadonlySet<string> = new Set(['core', 'crypto', 'fec', 'sys', 'secure', 'session', 'sim'])
+const PURE: ReadonlySet<string> = new Set([
+  'core',
+  'crypto',
+  'fec',
+  'secure',
+  'session',
+  'sim',
+  'smux',
+  'snappy',
+  'sys',
+])
 
 /** What the parts of the engine may import from one another; `kcp.ts` and `index.ts` import the parts. */
 const SHARED_PARTS: ReadonlySet<string> = new Set([

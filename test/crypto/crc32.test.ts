@@ -1,13 +1,18 @@
 import { equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import * as zlib from 'node:zlib'
-import { crc32 } from '../../src/crypto/crc32.ts'
+import { crc32, makeCrc32 } from '../../src/crypto/crc32.ts'
 import { pattern } from './support.ts'
 
 test('the check value that every catalogue of checksums gives', () => {
   const digits = Uint8Array.from('123456789', (digit) => digit.charCodeAt(0))
   equal(crc32(digits, 0, 9) >>> 0, 0xcbf4_3926)
   equal(crc32(digits, 4, 4), 0)
+})
+
+test("Castagnoli's polynomial gives the check value of CRC-32C", () => {
+  const digits = Uint8Array.from('123456789', (digit) => digit.charCodeAt(0))
+  equal(makeCrc32(0x82f6_3b78)(digits, 0, 9) >>> 0, 0xe306_9283)
 })
 
 test('every size and offset within a buffer, against one byte at a time', () => {
