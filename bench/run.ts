@@ -10,6 +10,7 @@ import { benchBulk } from './bulk.ts'
 import { type Contestant, contestants } from './contestants.ts'
 import { benchEcho } from './echo.ts'
 import { benchEngine } from './engine.ts'
+import { benchLatency } from './link/latency.ts'
 import { benchLongFat } from './link/long-fat.ts'
 import { benchLossy } from './link/lossy.ts'
 import { benchMemory } from './memory.ts'
@@ -18,7 +19,9 @@ import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rou
 import { benchSessions } from './sessions.ts'
 import { benchWorkers } from './workers.ts'
 
-const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant[]) => Promise<Report>>> = {
+type Part = (effort: Effort, field: readonly Contestant[], into: string | undefined) => Promise<Report>
+
+const PARTS: Readonly<Record<string, Part>> = {
   messages: benchMessages,
   engine: benchEngine,
   bulk: benchBulk,
@@ -28,18 +31,23 @@ const PARTS: Readonly<Record<string, (effort: Effort, field: readonly Contestant
   lossy: (effort) => benchLossy(effort),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
+  latency: (effort, _, into) => benchLatency(effort, { into }),
 }
+/** Only when it is asked for: half an hour. */
+const LONG: ReadonlySet<string> = new Set(['latency'])
 
 const HELP = `Measures kcp-io on this machine, and beside it the peers that are here.
 
   npm run bench                        about a quarter of an hour
   npm run bench -- --quick             some seconds: shows that it runs, no figures to quote
   npm run bench -- --only bulk,echo    parts: ${Object.keys(PARTS).join(', ')}
+  npm run bench -- --only latency --into docs/latency
+                                       half an hour: latency on lossy links, with tables and plots in that folder
   npm run bench -- --no-peers          only kcp-io and what Node has itself
   npm run bench -- --markdown          tables in Markdown
   npm run bench -- --json              all figures as one JSON object
 
-lossy and longfat make network namespaces: as root, on Linux.
+lossy, longfat and latency make network namespaces: as root, on Linux.
 Peers from npm come with: npm run bench:peers
 kcp-go comes with:        apt-get install golang-go golang-github-xtaci-kcp-dev (Debian, Ubuntu)
 `
@@ -54,7 +62,7 @@ async function main(args: string[]): Promise<number> {
     console.error(`bench: ${(error as Error).message}\nTry: npm run bench -- --help`)
     return 2
   }
-  const { quick, json, markdown, parts, help } = flags
+  const { quick, json, markdown, parts, into, help } = flags
   if (help) {
     console.log(HELP)
     return 0
@@ -83,7 +91,7 @@ async function main(args: string[]): Promise<number> {
   for (const name of parts) {
     console.error(`measuring ${name} …`)
     try {
-      const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants)
+      const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants, into)
       results[name] = { what: report.what.join(' '), figures: report.figures }
       print(markdown ? asMarkdown(report) : asText(report))
     } catch (error) {
@@ -105,11 +113,12 @@ function parseFlags(args: string[]) {
       markdown: { type: 'boolean', default: false },
       'no-peers': { type: 'boolean', default: false },
       only: { type: 'string' },
+      into: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
   const known = Object.keys(PARTS)
-  const parts = values.only?.split(',') ?? known
+  const parts = values.only?.split(',') ?? known.filter((part) => !LONG.has(part))
   for (const part of parts) {
     if (!known.includes(part)) throw new Error(`--only takes parts out of ${known.join(', ')}, got "${part}"`)
   }

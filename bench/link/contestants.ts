@@ -5,19 +5,21 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Child } from './child.ts'
-import type { EndOptions, MessagesTask } from './end.ts'
+import type { EndOptions, LatencyTask, Task } from './end.ts'
 import { goPeer, whyNoGo } from './go-peer.ts'
 import { type Congestion, FAR, type ImpairedLink, type Side, whyNotCongestion } from './link.ts'
 import { type KcpEndOptions, type ProtocolName, peerPackages } from './protocols.ts'
 
-export interface Contestant<Task extends EndOptions['task']> {
+export interface Contestant<T extends Task> {
   readonly name: string
+  /** Its sender says what it counted. */
+  readonly tells?: boolean
   /** What TCP uses on its link. */
   readonly congestion?: Congestion
   /** Why it cannot take part on this machine; undefined when it can. */
   missing(): string | undefined
   /** Starts one end: the receiver is far. */
-  start(link: ImpairedLink, role: EndOptions['role'], task: Task): Child
+  start(link: ImpairedLink, role: EndOptions['role'], task: T): Child
 }
 
 const PORT = 9000
@@ -25,11 +27,7 @@ const SIDES: Readonly<Record<EndOptions['role'], Side>> = { receive: 'far', send
 
 const END = fileURLToPath(new URL('./end.js', import.meta.url))
 
-function inNode(
-  name: string,
-  protocol: ProtocolName,
-  kcp: KcpEndOptions = {},
-): Contestant<EndOptions['task']> {
+function inNode(name: string, protocol: ProtocolName, kcp: KcpEndOptions = {}): Contestant<Task> {
   return {
     name,
     missing: () => undefined,
@@ -41,16 +39,26 @@ function inNode(
 }
 
 /** Our own ends. */
-export function ours(name: string, kcp: KcpEndOptions): Contestant<EndOptions['task']> {
-  return inNode(name, 'kcp', kcp)
+export function ours(name: string, kcp: KcpEndOptions): Contestant<Task> {
+  return { ...inNode(name, 'kcp', kcp), tells: true }
+}
+
+/** Our own sender, and kcp-go at the other end. */
+export function toKcpGo(name: string, kcp: KcpEndOptions): Contestant<LatencyTask> {
+  const [near, far] = [ours(name, kcp), kcpGo()]
+  return {
+    ...near,
+    missing: far.missing,
+    start: (link, role, task) => (role === 'send' ? near : far).start(link, role, task),
+  }
 }
 
 /** node:net. */
-export function tcp(congestion: Congestion): Contestant<EndOptions['task']> {
+export function tcp(congestion: Congestion): Contestant<Task> {
   return { ...inNode(`TCP ${congestion}`, 'tcp'), congestion, missing: () => whyNotCongestion(congestion) }
 }
 
-export function udx(): Contestant<EndOptions['task']> {
+export function udx(): Contestant<Task> {
   const installed = fileURLToPath(new URL('node_modules/udx-native', peerPackages))
   return {
     ...inNode('udx-native', 'udx'),
@@ -59,17 +67,20 @@ export function udx(): Contestant<EndOptions['task']> {
 }
 
 /** kcp-go with the settings of our preset fast; `fec`: data and parity shards. */
-export function kcpGo(fec?: readonly [number, number]): Contestant<MessagesTask> {
+export function kcpGo(fec?: readonly [number, number]): Contestant<LatencyTask> {
   const [data, parity] = fec ?? [0, 0]
   return {
     name: `kcp-go ${fec === undefined ? 'fast' : `FEC ${data}/${parity}`}`,
     missing: whyNoGo,
-    start(link, role, { size, intervalMs, warmUp, count }) {
+    start(link, role, task) {
+      const { kind, size, flows, warmUp, count } = task
       return link.start(SIDES[role], goPeer(), [
         `-role=${role}`,
+        `-kind=${kind}`,
         `-addr=${FAR}:${PORT}`,
         `-size=${size}`,
-        `-interval=${intervalMs}ms`,
+        `-flows=${flows}`,
+        kind === 'messages' ? `-interval=${task.intervalMs}ms` : `-think=${task.thinkMs}ms`,
         `-warmup=${warmUp}`,
         `-count=${count}`,
         `-data=${data}`,
@@ -80,9 +91,9 @@ export function kcpGo(fec?: readonly [number, number]): Contestant<MessagesTask>
 }
 
 /** Those that can take part, and a line for each that cannot. */
-export function present<Task extends EndOptions['task']>(
-  contestants: readonly Contestant<Task>[],
-): { readonly present: readonly Contestant<Task>[]; readonly absent: readonly string[] } {
+export function present<T extends Task>(
+  contestants: readonly Contestant<T>[],
+): { readonly present: readonly Contestant<T>[]; readonly absent: readonly string[] } {
   const reasons = new Map(contestants.map((contestant) => [contestant, contestant.missing()]))
   return {
     present: contestants.filter((contestant) => reasons.get(contestant) === undefined),

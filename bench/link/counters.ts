@@ -7,6 +7,8 @@ import type { LinkCounters, LinkOptions } from '../../src/sim/index.ts'
 export interface RelayOptions {
   readonly toFar: LinkOptions
   readonly toNear: LinkOptions
+  /** Packets under way at most, in each direction; a power of two. */
+  readonly slots?: number | undefined
 }
 
 /** What the relay counted in one direction. */
@@ -39,11 +41,24 @@ export function lateness(counters: readonly RelayCounters[], p: number): number 
   return (at + 1) * LATE_STEP
 }
 
+/** How exact a link was, ms and packets. */
+export interface Lateness {
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
+  readonly refused: number
+}
+
+export function latenessOf(relays: readonly RelayCounters[]): Lateness {
+  const refused = relays.reduce((sum, { toFar, toNear }) => sum + toFar.refused + toNear.refused, 0)
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map((p) => lateness(relays, p))
+  return { p50: p50!, p99: p99!, p999: p999!, refused }
+}
+
 /** For a report: how exact the link was. */
 export function relayLine(relays: readonly RelayCounters[]): string {
-  const refused = relays.reduce((sum, { toFar, toNear }) => sum + toFar.refused + toNear.refused, 0)
-  const late = [0.5, 0.99].map((p) => lateness(relays, p).toFixed(2))
-  const line = `The relay was ${late[0]} ms late at the median and ${late[1]} ms at p99`
+  const { p50, p99, refused } = latenessOf(relays)
+  const line = `The relay was ${p50.toFixed(2)} ms late at the median and ${p99.toFixed(2)} ms at p99`
   return refused === 0
     ? `${line}.`
     : `${line}, and had no room for ${refused} packets: the machine is too busy.`

@@ -27,6 +27,8 @@ export interface ImpairedLinkOptions {
   readonly seed: number
   /** What TCP uses on it. Default: what the system says. */
   readonly congestion?: Congestion | undefined
+  /** Packets under way at most; see relay.ts. */
+  readonly slots?: number | undefined
 }
 
 /** The project's own folder; this file runs compiled, from build/bench/link. */
@@ -35,6 +37,8 @@ export const projectRoot: URL = new URL('../../../', import.meta.url)
 /** Packets that a device queues towards the relay: none are to be lost that the link did not lose. */
 const DEVICE_QUEUE = 10_000
 const MTU = 1500
+/** Of the ends, above all that runs at the usual 0 and below the relay: what else the machine does is not measured. */
+const END_NICENESS = -10
 /** TCP's buffers grow up to this, bytes: the largest path measured holds 4 MB, and a kernel counts its overhead too. */
 const TCP_BUFFER = 64 * 1024 * 1024
 
@@ -113,7 +117,7 @@ export class ImpairedLink {
     this.#relay = relay
   }
 
-  static async open({ toFar, toNear, seed, congestion }: ImpairedLinkOptions): Promise<ImpairedLink> {
+  static async open({ toFar, toNear, seed, congestion, slots }: ImpairedLinkOptions): Promise<ImpairedLink> {
     if (links === 0) beforeTheFirst()
     const number = links++
     const stem = `${PREFIX}${process.pid}-${number}-`
@@ -124,6 +128,7 @@ export class ImpairedLink {
     const options: RelayOptions = {
       toFar: { ...toFar, seed: seed * 2 },
       toNear: { ...toNear, seed: seed * 2 + 1 },
+      slots,
     }
     const relay = new Child('python3', [
       fileURLToPath(new URL('bench/link/open-tun.py', projectRoot)),
@@ -150,9 +155,9 @@ export class ImpairedLink {
     return link
   }
 
-  /** Starts a program at one end; it ends with the link. */
+  /** Starts a program at one end, in some haste; it ends with the link. */
   start(side: Side, command: string, words: readonly string[]): Child {
-    const child = new Child('ip', ['netns', 'exec', this.#names[side], command, ...words])
+    const child = new Child('ip', ['netns', 'exec', this.#names[side], command, ...words], END_NICENESS)
     this.#children.push(child)
     return child
   }

@@ -1,12 +1,12 @@
 /**
- * Conversations over a link, all alike: one end receives, the other sends, reliably and in order. What TCP and UDX
- * deliver are bytes; messages there are of one size.
+ * Conversations over a link, all alike: one end waits for them, the other dials, and what is sent arrives reliably and
+ * in order. What TCP and UDX deliver are bytes; messages there are of one size.
  * @module
  */
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { connect as connectTcp, createServer } from 'node:net'
-import type { Duplex, Writable } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import {
   connect,
   type KcpConnectOptions,
@@ -21,19 +21,23 @@ export interface Address {
   readonly port: number
 }
 
-export interface Sender {
+/** One end of a conversation. */
+export interface Conversation {
   /** A message, as soon as possible. */
   send(message: Uint8Array): void
   /** Bytes; resolves when there is room for more. */
   write(bytes: Uint8Array): Promise<unknown>
+  /** Whom what arrives is given to: messages, or bytes cut anywhere. */
+  onData(handler: (data: Uint8Array) => void): void
   /** What the protocol says about itself. */
   stats(): object
 }
 
 export interface Protocol {
-  /** Resolves when it listens. `onData` gets messages, or bytes cut anywhere. */
-  receive(at: Address, onData: (data: Uint8Array) => void): Promise<void>
-  dial(to: Address): Promise<Sender>
+  /** Resolves when it listens for `flows` conversations. */
+  receive(at: Address, flows: number, onConversation: (conversation: Conversation) => void): Promise<void>
+  /** Opens conversation number `flow`, from 0. */
+  dial(to: Address, flow: number): Promise<Conversation>
 }
 
 export type ProtocolName = 'kcp' | 'tcp' | 'udx'
@@ -49,28 +53,31 @@ export async function openProtocol(name: ProtocolName, kcp: KcpEndOptions): Prom
 }
 
 function overKcp({ session = {} }: KcpEndOptions): Protocol {
+  const overStream = (stream: KcpStream): Conversation => ({
+    send: (message) => void stream.send(message),
+    write: (bytes) => stream.send(bytes),
+    onData: (handler) => void stream.on('data', handler),
+    stats: () => stream.stats(),
+  })
   return {
-    async receive(at, onData) {
+    async receive(at, _flows, onConversation) {
       const listener = await listen({ preset: 'fast', ...session, ...at }, (stream) => {
-        stream.on('data', onData)
+        onConversation(overStream(stream))
       })
       listener.on('error', fail)
     },
     async dial(to) {
-      const stream: KcpStream = await connect({ preset: 'fast', ...session, ...to })
-      stream.on('error', fail)
-      return {
-        send: (message) => void stream.send(message),
-        write: (bytes) => stream.send(bytes),
-        stats: () => stream.stats(),
-      }
+      const stream = await connect({ preset: 'fast', ...session, ...to })
+      return overStream(stream.on('error', fail))
     },
   }
 }
 
 const overTcp: Protocol = {
-  async receive({ host, port }, onData) {
-    const server = createServer({ noDelay: true }, (socket) => socket.on('data', onData).on('error', fail))
+  async receive({ host, port }, _flows, onConversation) {
+    const server = createServer({ noDelay: true }, (socket) => {
+      onConversation(overBytes(socket.on('error', fail)))
+    })
     server.listen(port, host)
     await once(server, 'listening')
   },
@@ -81,10 +88,11 @@ const overTcp: Protocol = {
   },
 }
 
-function overBytes(stream: Writable): Sender {
+function overBytes(stream: Duplex): Conversation {
   return {
     send: (message) => void stream.write(message),
     write: (bytes) => (stream.write(bytes) ? Promise.resolve() : once(stream, 'drain')),
+    onData: (handler) => void stream.on('data', handler),
     stats: () => ({}),
   }
 }
@@ -99,30 +107,32 @@ interface Udx {
 interface UdxStream extends Duplex {
   connect(socket: unknown, remoteId: number, port: number, host: string): void
 }
-const UDX_IDS = { receiver: 1, sender: 2 } as const
-
 /** Where the benchmark's foreign packages are installed. */
 export const peerPackages: URL = new URL('bench/peers/package.json', projectRoot)
 
-/** Both ends of UDX name each other beforehand; it has no handshake. */
+/** Both ends of UDX name each other beforehand; it has no handshake. Each conversation has a port of its own. */
 function overUdx(): Protocol {
   const UDX = createRequire(peerPackages)('udx-native') as Udx
-  const open = (local: Address, id: number, peerId: number, peer: Address): UdxStream => {
+  const open = (host: string, to: string, port: number, ids: readonly [number, number]): Conversation => {
     const udx = new UDX()
     const socket = udx.createSocket()
-    socket.bind(local.port, local.host)
-    const stream = udx.createStream(id)
-    stream.connect(socket, peerId, peer.port, peer.host)
-    stream.on('error', fail)
-    return stream
+    socket.bind(port, host)
+    const stream = udx.createStream(ids[0])
+    stream.connect(socket, ids[1], port, to)
+    return overBytes(stream.on('error', fail))
   }
-  const other = ({ host, port }: Address): Address => ({ host: host === FAR ? NEAR : FAR, port })
+  const other = (host: string): string => (host === FAR ? NEAR : FAR)
+  /** Of the receiver, and of the sender. */
+  const ids = (flow: number): [number, number] => [2 * flow + 1, 2 * flow + 2]
   return {
-    async receive(at, onData) {
-      open(at, UDX_IDS.receiver, UDX_IDS.sender, other(at)).on('data', onData)
+    async receive({ host, port }, flows, onConversation) {
+      for (let flow = 0; flow < flows; flow++) {
+        onConversation(open(host, other(host), port + flow, ids(flow)))
+      }
     },
-    async dial(to) {
-      return overBytes(open(other(to), UDX_IDS.sender, UDX_IDS.receiver, to))
+    async dial({ host, port }, flow) {
+      const [receiver, sender] = ids(flow)
+      return open(other(host), host, port + flow, [sender, receiver])
     },
   }
 }

@@ -16,7 +16,7 @@ import { Link, type LinkCounters, type LinkOptions } from '../../src/sim/index.t
 import { type DirectionCounters, LATE_STEP, LATE_STEPS, type RelayOptions } from './counters.ts'
 import { Entrance, Exit, SLOT_BYTES, type UnderWayMemory, underWayMemory } from './under-way.ts'
 
-/** Under way at most: at 1500 bytes 24 MB, twice what 100 MB/s puts into a path of 100 ms. */
+/** Under way at most unless told otherwise: at 1500 bytes 24 MB, twice what 100 MB/s puts into a path of 100 ms. */
 const SLOTS = 16_384
 const LINK_COUNTERS: readonly (keyof LinkCounters)[] = Object.keys(
   new Link().counters,
@@ -108,7 +108,7 @@ async function main(options: RelayOptions, near: number, far: number): Promise<v
     from,
     to,
     link,
-    memory: underWayMemory(SLOTS),
+    memory: underWayMemory(options.slots ?? SLOTS),
     counters: new SharedArrayBuffer((REFUSED + 1) * 8),
     late: new SharedArrayBuffer(LATE_STEPS * 4),
     epoch,

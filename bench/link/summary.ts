@@ -9,15 +9,22 @@ export interface Summary {
   readonly p50: number
   readonly p95: number
   readonly p99: number
+  readonly p999: number
   readonly max: number
 }
 
-/** Percentiles are samples: the smallest that so many percent do not exceed. */
+/** The smallest sample that a share `p` of all do not exceed. */
+export function quantile(sorted: readonly number[], p: number): number {
+  return sorted[Math.max(0, Math.ceil(p * sorted.length - ROUNDING) - 1)]!
+}
+/** 0.999 * 5000 is a little more than 4995 in binary. */
+const ROUNDING = 1e-6
+
 export function summarise(samples: readonly number[]): Summary {
   const sorted = [...samples].sort((a, b) => a - b)
-  const at = (percent: number): number => sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!
+  const at = (p: number): number => quantile(sorted, p)
   const mean = sorted.reduce((sum, sample) => sum + sample, 0) / sorted.length
-  return { mean, p50: at(50), p95: at(95), p99: at(99), max: at(100) }
+  return { mean, p50: at(0.5), p95: at(0.95), p99: at(0.99), p999: at(0.999), max: at(1) }
 }
 
 export function noLink(name: string, why: string): Report {
