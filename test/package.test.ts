@@ -104,7 +104,7 @@ test('every entry point can be imported', async () => {
     .map((name) => `console.log('${name}', Object.keys(await import('${name}')).length > 0)`)
   writeFileSync(join(project, 'entries.mjs'), code.join('\n'))
   const { stdout } = await run(process.execPath, ['entries.mjs'], { cwd: project })
-  const wanted = ['', '/core', '/sys', '/session', '/sim', '/transport']
+  const wanted = ['', '/core', '/sys', '/session', '/sim', '/smux', '/transport']
   assert.deepEqual(
     stdout.trim().split('\n'),
     wanted.map((path) => `kcp-io${path} true`),
@@ -127,10 +127,11 @@ test('require works where Node can require ES modules', { skip: !canRequire }, a
 })
 
 const TYPED = `
-import { connect, KcpConfig, KcpError, KcpListener, KcpSessionConfig, KcpStream, listen } from 'kcp-io'
+import { connect, KcpConfig, KcpError, KcpListener, KcpSessionConfig, KcpStream, listen, SmuxSession, type SmuxStream } from 'kcp-io'
 import { Kcp, type CongestionControl } from 'kcp-io/core'
 import { KcpSession, Scheduler } from 'kcp-io/session'
 import { createMemoryLink, VirtualClock } from 'kcp-io/sim'
+import { SmuxEngine, type SmuxHandler } from 'kcp-io/smux'
 import { ikcp_create, ikcp_send, type IKCPCB } from 'kcp-io/sys'
 import type { Clock, DatagramTransport, PacketCodec } from 'kcp-io/transport'
 
@@ -149,6 +150,12 @@ export async function talk(transport: DatagramTransport, codec: PacketCodec): Pr
   if (KcpError.is(error, 'ERR_KCP_CLOSED')) error.code satisfies string
   return message?.length ?? 0
 }
+export async function many(stream: KcpStream): Promise<SmuxStream | null> {
+  const session = new SmuxSession(stream, { role: 'client', version: 2 })
+  session.on('close', (reason: 'local' | 'peer' | 'timeout' | 'protocol-error' | 'transport') => reason)
+  return session.accept()
+}
+export const mux = (handler: SmuxHandler): SmuxEngine => new SmuxEngine('server', { version: 1 }, handler, 0)
 export const clock: Clock = new VirtualClock()
 export const pair = createMemoryLink({ clock, loss: 0.1 })
 export const scheduler: Scheduler = new Scheduler(clock)
@@ -163,8 +170,9 @@ const PURE = `
 import { Kcp } from 'kcp-io/core'
 import { KcpSessionConfig, resolveSessionConfig } from 'kcp-io/session'
 import { Prng } from 'kcp-io/sim'
+import { resolveSmuxConfig } from 'kcp-io/smux'
 import { ikcp_create } from 'kcp-io/sys'
-export const used = [new Kcp(1, (datagram: Uint8Array) => datagram.length), resolveSessionConfig, new Prng(1), ikcp_create(1)]
+export const used = [new Kcp(1, (datagram: Uint8Array) => datagram.length), resolveSessionConfig, new Prng(1), resolveSmuxConfig(), ikcp_create(1)]
 export const config: KcpSessionConfig = KcpSessionConfig.fast()
 `
 

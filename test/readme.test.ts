@@ -14,6 +14,7 @@ import { type KcpError, KcpListener, KcpSessionConfig, KcpStream, presets } from
 import * as session from '../src/session/index.ts'
 import * as transport from '../src/session/transport.ts'
 import * as sim from '../src/sim/index.ts'
+import * as smux from '../src/smux/index.ts'
 import * as sys from '../src/sys.ts'
 
 /** What each entry point exports when it runs. */
@@ -22,6 +23,7 @@ const ENTRIES: Readonly<Record<string, object>> = {
   'kcp-io/core': core,
   'kcp-io/session': session,
   'kcp-io/sim': sim,
+  'kcp-io/smux': smux,
   'kcp-io/sys': sys,
   'kcp-io/transport': transport,
 }
@@ -266,6 +268,12 @@ test('defaults that are one number or word are those in force', () => {
   assert.ok(compared >= 9, `${compared} defaults were compared`)
 })
 
+test('the table of SmuxSession has every setting, with the defaults in force', () => {
+  const rows = table(english, '`maxStreamBuffer`', '`acceptBacklog`').slice(1)
+  const told = rows.map(([name, value]) => [codes(name!)[0], Number(value)])
+  assert.deepEqual(told, Object.entries(smux.SMUX_DEFAULTS))
+})
+
 test('members in the tables exist', () => {
   const check = (
     rows: readonly (readonly string[])[],
@@ -374,8 +382,15 @@ test('the bytes in PROTOCOL are the bytes on the wire', () => {
     .map(({ code }) => code.replace(/\s/g, ''))
     .filter((code) => /^[0-9a-f]+$/.test(code))
   const conv = 0x11223344
+  // As they stand there: what opens a stream, and the answer, after one blank line.
+  const [opened, told] = [new Uint8Array(21), new Uint8Array(16)]
+  smux.writeFrameHeader(opened, 0, 2, smux.FrameCommand.Syn, 0, 3)
+  smux.writeFrameHeader(opened, 8, 2, smux.FrameCommand.Push, 5, 3)
+  opened.set(Buffer.from('hello'), 16)
+  smux.writeUpdate(told, 0, 2, 3, 5, smux.SMUX_DEFAULTS.maxStreamBuffer)
   assert.deepEqual(shown, [
     hex(sim.parseTrace('ack sn=6 una=7 wnd=128 ts=1000 | push sn=3 una=7 wnd=128 ts=2000 "hi"', { conv })),
+    hex(opened) + hex(told),
     hex(
       session.encodeNotice({ conv, kind: session.NoticeKind.Fin, sn: 4, done: true, ts: 2050, echo: 1000 }),
     ),

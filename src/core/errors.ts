@@ -48,6 +48,8 @@ export type KcpErrorCode =
   | 'ERR_KCP_IO'
   /** The peer no longer knows this conversation. */
   | 'ERR_KCP_RESET'
+  /** No further stream fits a multiplexed session; `detail` has `streams` and `limit`. */
+  | 'ERR_KCP_SMUX_STREAMS'
 
 /** Numbers behind an error's message. */
 export type KcpErrorDetail = Readonly<Record<string, number | string>>

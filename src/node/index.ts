@@ -20,5 +20,11 @@ export { type KcpSendOptions, KcpStream, type KcpStreamEvents } from './kcp-stre
 export { type NativeStatus, nativeStatus } from './native.ts'
 export { PortGroup, type PortGroupOptions } from './port-group.ts'
 export { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
+export {
+  SmuxSession,
+  type SmuxSessionEvents,
+  type SmuxSessionOptions,
+  SmuxStream,
+} from './smux.ts'
 export { type UdpBatchOptions, UdpBatchTransport } from './udp-batch.ts'
 export { type UdpOptions, UdpTransport } from './udp-transport.ts'
