@@ -7,6 +7,7 @@
  * @module
  */
 import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
@@ -99,7 +100,7 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   #closed = false
   #release: () => void = () => undefined
 
-  /** Takes `duplex` over: nothing else may read or write it. Throws ERR_KCP_CONFIG. */
+  /** Takes `duplex` over: nothing else may read or write it; a TCP socket gets its noDelay. Throws ERR_KCP_CONFIG. */
   constructor(duplex: Duplex, options: SmuxSessionOptions) {
     super()
     const { role, signal, clock = nodeClock } = options ?? {}
@@ -254,6 +255,8 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
 
   #attach(signal: AbortSignal | undefined): void {
     const duplex = this.#duplex
+    // What one turn writes leaves in one piece already; Nagle's algorithm would only hold that back for the peer's ACK.
+    ;(duplex as Partial<Socket>).setNoDelay?.(true)
     const listeners = {
       data: (chunk: Buffer) => {
         this.#engine.receive(chunk, this.#clock.now())
@@ -392,8 +395,11 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
     this.#timer = this.#clock.setTimeout(() => {
       this.#timer = undefined
       this.#timerAt = Number.POSITIVE_INFINITY
-      this.#engine.tick(this.#clock.now())
-      this.#drive()
+      // What waits in the socket is heard before anybody is judged.
+      this.#clock.soon(() => {
+        this.#engine.tick(this.#clock.now())
+        this.#drive()
+      })
     }, wait)
   }
 

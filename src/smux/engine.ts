@@ -291,9 +291,14 @@ export class SmuxEngine {
     this.#nopDue = false
     this.#counters.wireOut += at
     for (const flow of this.#drained.splice(0)) this.#handler.onDrained(flow)
-    if (at * 2 < to.length) return to.slice(0, at)
-    this.#scratch = undefined
-    return to.subarray(0, at)
+    if (at * 2 >= to.length) {
+      this.#scratch = undefined
+      return to.subarray(0, at)
+    }
+    // Not slice(): what `allocate` gives may be a Buffer, whose slice is a view.
+    const bytes = this.#allocate(at)
+    bytes.set(to.subarray(0, at))
+    return bytes
   }
 
   /** Keep-alive and time limits. Harmless when early. */
