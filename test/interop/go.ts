@@ -1,5 +1,6 @@
 /**
- * The kcp-go end of the live tests: builds test/interop/peer/peer.go, starts it, and talks to it in JSON lines.
+ * The kcp-go end of the live tests: builds test/interop/peer/peer.go, starts it, and talks to it in JSON lines. Other Go
+ * programs are built here too.
  *
  * Foreign peers are optional on a developer's machine and mandatory in CI: without the Go toolchain or Debian's
  * kcp-go, `goPeerBinary` says so loudly and the tests skip; with KCP_REQUIRE_PEERS=1 it throws instead.
@@ -24,21 +25,40 @@ function projectRoot(): string {
   return directory
 }
 
-let built: { readonly path: string | undefined } | undefined
-
-/** Path of the compiled peer, building it if needed; `undefined` when this machine cannot build it. */
-export function goPeerBinary(): string | undefined {
-  built ??= { path: build() }
-  return built.path
+/** A Go program of ours and the Debian package that it needs. */
+export interface GoProgram {
+  /** From the repository's root. */
+  readonly source: string
+  /** Below build/interop. */
+  readonly binary: string
+  /** The import path. */
+  readonly library: string
+  readonly debian: string
 }
 
-function build(): string | undefined {
-  if (!existsSync(join(GOPATH, 'src/github.com/xtaci/kcp-go'))) {
-    return missing(`kcp-go is not in ${GOPATH} (apt-get install golang-github-xtaci-kcp-dev)`)
+const KCP_GO: GoProgram = {
+  source: 'test/interop/peer/peer.go',
+  binary: 'peer',
+  library: 'github.com/xtaci/kcp-go',
+  debian: 'golang-github-xtaci-kcp-dev',
+}
+
+const built = new Map<string, string | undefined>()
+
+/** Path of the compiled peer, building it if needed; `undefined` when this machine cannot build it. */
+export function goPeerBinary(program: GoProgram = KCP_GO): string | undefined {
+  if (!built.has(program.binary)) built.set(program.binary, build(program))
+  return built.get(program.binary)
+}
+
+function build(program: GoProgram): string | undefined {
+  const { library, debian } = program
+  if (!existsSync(join(GOPATH, 'src', library))) {
+    return missing(`${library} is not in ${GOPATH} (apt-get install ${debian})`)
   }
   const root = projectRoot()
-  const source = join(root, 'test/interop/peer/peer.go')
-  const binary = join(root, 'build/interop/peer')
+  const source = join(root, program.source)
+  const binary = join(root, 'build/interop', program.binary)
   if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary
   mkdirSync(dirname(binary), { recursive: true })
   // Built aside and moved into place: two test files may get here at the same time.
@@ -61,7 +81,7 @@ function build(): string | undefined {
 function missing(what: string): undefined {
   if (process.env['KCP_REQUIRE_PEERS'] === '1') throw new Error(`KCP_REQUIRE_PEERS=1, but ${what}`)
   const line = '!'.repeat(110)
-  console.error(`${line}\n!!! LIVE TESTS AGAINST kcp-go ARE SKIPPED: ${what}\n${line}`)
+  console.error(`${line}\n!!! LIVE TESTS AGAINST GO PEERS ARE SKIPPED: ${what}\n${line}`)
   return undefined
 }
 
