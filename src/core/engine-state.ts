@@ -250,15 +250,15 @@ export class EngineState implements CongestionState {
   protected setRecovery(lossDetection: 'count' | 'time', redundancy: number | 'auto'): void {
     this.lossDetection = lossDetection
     this.rtt.steady = lossDetection === 'time'
-    const repeating = redundancy !== 0
-    if (lossDetection === 'count' && !repeating) this.detector = null
-    else this.detector ??= new LossDetector()
-    if (!repeating) this.repeats = null
-    else {
-      this.repeats ??= new Repeats()
-      this.repeats.auto = redundancy === 'auto'
-      if (redundancy !== 'auto') this.repeats.level = redundancy
+    if (lossDetection === 'count' && redundancy === 0) {
+      this.detector = this.repeats = null
+      return
     }
+    this.detector ??= new LossDetector()
+    this.repeats ??= new Repeats()
+    this.repeats.ofResends = lossDetection === 'time' ? 1 : 0
+    this.repeats.auto = redundancy === 'auto'
+    if (redundancy !== 'auto') this.repeats.level = redundancy
   }
 
   protected get byTime(): boolean {

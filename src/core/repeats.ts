@@ -8,6 +8,7 @@
  * See docs/decisions/0016.
  * @module
  */
+import { NO_BYTES } from './memory.ts'
 import { seqAdd, seqDiff } from './seq.ts'
 
 /** Transmissions remembered: more were repeated often enough, or are bulk. A power of two. */
@@ -35,14 +36,19 @@ const AUTO_MAX = 3
 /** Messages later than they could be that `auto` puts up with, as a share: below the hundredth that p99 looks at. */
 const AUTO_TARGET = 0.005
 
+const NO_NUMBERS = new Int32Array(0)
+
 export class Repeats {
   /** Repeats of each transmission, fractions allowed: 1.5 repeats one once and the next twice. */
   level = 0
   /** Choose the level from what is measured. */
   auto = false
-  private readonly sns: Int32Array = new Int32Array(REMEMBERED)
-  private readonly left: Uint8Array = new Uint8Array(REMEMBERED)
-  private readonly sentAt: Int32Array = new Int32Array(REMEMBERED)
+  /** Repeats of a resend at least: what was lost once holds back all that was sent since. */
+  ofResends = 0
+  // Made when there is something to remember.
+  private sns: Int32Array = NO_NUMBERS
+  private left: Uint8Array = NO_BYTES
+  private sentAt: Int32Array = NO_NUMBERS
   /** Transmissions noted so far; the newest lies before it. */
   private end = 0
   private count = 0
@@ -71,9 +77,15 @@ export class Repeats {
   note(sn: number, now: number, fresh: boolean): void {
     if (fresh) this.pace(now)
     const wished = this.level + this.owed
-    const times = Math.floor(wished)
+    let times = Math.floor(wished)
     this.owed = wished - times
+    if (!fresh && times < this.ofResends) times = this.ofResends
     if (times === 0) return
+    if (this.sns === NO_NUMBERS) {
+      this.sns = new Int32Array(REMEMBERED)
+      this.left = new Uint8Array(REMEMBERED)
+      this.sentAt = new Int32Array(REMEMBERED)
+    }
     const at = this.end++ & (REMEMBERED - 1)
     this.sns[at] = sn
     this.left[at] = times
