@@ -507,7 +507,7 @@ export class Engine extends EngineState {
       : snd.collectDue(now, resend, this.fastLimit)
     let timedOut = 0
     // Only the first transmission of a nodelay-0 session gets this eighth on top.
-    const extra = this.nodelay === 0 ? this.rtt.rto >>> 3 : 0
+    let extra = this.nodelay === 0 ? this.rtt.rto >>> 3 : 0
     let skipped = 0
     for (let i = 0; i < dueCount; i++) {
       const sn = snd.dueSn(i)
@@ -533,8 +533,11 @@ export class Engine extends EngineState {
         snd.resent(sn, now, rto, seqStep(now, rto), true)
       }
       this.writePush(writer, sn, len, snd.xmitOf(sn), now)
+      this.repeats?.note(sn, now, false)
     }
     const { rto } = this.rtt
+    // Told by time, the ACK of the next message tells it sooner than an RTO that is right.
+    if (this.byTime) extra += this.repeats!.expected(this.rtt.srtt)
     const resendAt = seqStep(now, rto + extra)
     const unlimited = budget < 0 && this.allowance === Number.POSITIVE_INFINITY
     const end = snd.sndNxt | 0
@@ -545,12 +548,14 @@ export class Engine extends EngineState {
       if (budget >= 0) budget -= len
       snd.launch(sn, now, rto, resendAt)
       this.writePush(writer, sn, len, 1, now)
+      this.repeats?.note(sn, now, true)
     }
     return skipped
   }
 
   private collectLate(detector: LossDetector): number {
     const { now, snd } = this
+    if (!detector.known) return snd.collectDue(now, NEVER, this.fastLimit)
     return snd.collectLate(now, detector.ts, detector.sn, detector.patience(this.rtt.srtt, now))
   }
 
@@ -633,7 +638,6 @@ export class Engine extends EngineState {
     this.proof.sent(now)
     if (xmit >= this.deadLink) this.dead = true
     this.tailProbed &&= xmit > 1
-    this.repeats?.note(sn, now, xmit === 1)
     const frg = snd.frgOf(sn)
     if (len + 2 * KCP_OVERHEAD > this.mtu) {
       // Not even an empty segment fits beside it: it goes out from where it lies. (Also one that was cut before the mtu

@@ -25,8 +25,8 @@ export class LossDetector {
   loss = 0
   /** Transmissions that were repeated although they had arrived: an earlier one was acknowledged. */
   spurious = 0
-  /** Whether anything was acknowledged yet. */
-  private known = false
+  /** Whether anything was acknowledged yet: before, nothing is told. */
+  known = false
   /** ts and sn of the newest transmission that arrived, and the round trip that it took, ms. */
   ts = 0
   sn = 0
@@ -78,7 +78,8 @@ export class LossDetector {
   }
 
   private watch(rtt: number, now: number): void {
-    if (seqDiff(now, this.currentSince) > SHORTEST_OVER) {
+    if (!this.known) this.currentSince = now
+    else if (seqDiff(now, this.currentSince) > SHORTEST_OVER) {
       this.previous = this.current
       this.current = Number.POSITIVE_INFINITY
       this.currentSince = now

@@ -76,6 +76,7 @@ export class Repeats {
   /** `sn` was transmitted at `now`; `fresh`: for the first time. */
   note(sn: number, now: number, fresh: boolean): void {
     if (fresh) this.pace(now)
+    else this.forget(sn)
     const wished = this.level + this.owed
     let times = Math.floor(wished)
     this.owed = wished - times
@@ -136,9 +137,22 @@ export class Repeats {
     }
   }
 
+  /** What was to be repeated of an earlier transmission is not any more. */
+  private forget(sn: number): void {
+    for (let i = 0; i < this.count; i++) {
+      const at = this.slot(i)
+      if (this.sns[at] === (sn | 0)) this.left[at] = 0
+    }
+  }
+
   /** Forgets all. */
   clear(): void {
     this.count = 0
+  }
+
+  /** Time until the next message, ms, if one can be expected within a round trip; otherwise 0. */
+  expected(srtt: number): number {
+    return this.interval <= srtt ? Math.ceil(this.interval) : 0
   }
 
   /** When repeats go out on their own, u32 ms; only while `pending`. */

@@ -46,6 +46,7 @@ export class RttEstimator {
     if (this.srtt === 0) {
       this.srtt = rtt
       this.rttvar = (rtt / 2) | 0
+      this.tripAt = now
     } else {
       // RFC 6298 (2.3): RTTVAR is updated before SRTT, from the old SRTT.
       const delta = (rtt - this.srtt) | 0

@@ -53,6 +53,21 @@ test('the share of first transmissions that do not arrive is measured by the ts 
   equal(detector.shortest, 100)
 })
 
+test('the shortest round trip is one of late, wherever the clock stands', () => {
+  for (const start of [0, 0x7fff_f000, 0x8000_0000, 0xffff_f000]) {
+    const detector = new LossDetector()
+    const acked = (after: number, rtt: number): void => {
+      const now = (start + after) >>> 0
+      detector.acked(after, now - rtt, now, now - rtt, now - rtt)
+    }
+    for (let after = 0; after < 5_000; after += 100) acked(after, 20)
+    for (let after = 5_000; after < 16_000; after += 100) acked(after, 50)
+    equal(detector.shortest, 20, `from ${start}`)
+    for (let after = 16_000; after < 30_000; after += 100) acked(after, 50)
+    equal(detector.shortest, 50, `from ${start}`)
+  }
+})
+
 test('nothing is lost where everything arrives, wherever the clock of the session stands', () => {
   for (const start of [0, 0x7fff_ff00, 0x8000_0000, 0xc000_0000, 0xffff_ff00]) {
     const t = new Trace({ nodelay: 1, interval: 10, nc: true, lossDetection: 'time', redundancy: 'auto' })
@@ -111,4 +126,42 @@ test('two round trips of silence probe the tail of a flight, once', () => {
   t.at(310).expect('push sn=2 ts=310')
   equal(t.kcp.counters.tailProbes, 1)
   t.at(900).expect()
+})
+
+test('what is resent goes out once more with the next datagram, or soon on its own', () => {
+  const t = timed()
+  t.send('a').at(110).expect('push sn=1')
+  t.send('b').at(130).expect('push sn=2')
+  t.at(230).input('ack sn=2 una=1 ts=130').expect('push sn=1 ts=230')
+  t.send('c').at(235).expect('push sn=3 "c" | push sn=1 ts=235 "a"')
+  // It is a repeat, not a transmission; and only one.
+  deepEqual([t.kcp.snd.xmitOf(1), t.kcp.counters.repeats], [2, 1])
+  t.send('d').at(245).expect('push sn=4')
+})
+
+test('an RTO leaves the ACK of the next message the time to come', () => {
+  const t = new Trace({ nodelay: 1, interval: 10, nc: true, lossDetection: 'time' }).at(0)
+  let now = 0
+  for (let sn = 0; sn < 60; sn++, now += 20) {
+    t.at(now).send('x').skip()
+    if (sn >= 5) t.input(`ack sn=${sn - 5} una=${sn - 4} ts=${now - 100}`).skip()
+  }
+  // Nothing is heard any more. A hundred ms of round trip, ten of variation, and twenty until the next message.
+  const { rtt, snd } = t.kcp
+  deepEqual([rtt.srtt, rtt.rto], [100, 110])
+  const last = snd.tsOf(59)
+  ok(Math.abs(snd.resendAtOf(59) - last - 130) <= 1, `${snd.resendAtOf(59) - last}`)
+})
+
+test('before the first ACK nothing counts as lost but what an RTO says, wherever the clock stands', () => {
+  for (const start of [0, 0x7fff_ff00, 0x8000_0000, 0xc000_0000, 0xffff_ff00]) {
+    const t = new Trace({ nodelay: 1, interval: 10, nc: true, lossDetection: 'time' }).at(start)
+    t.send('a').expect('push sn=0')
+    for (let after = 20; after < 200; after += 20) {
+      t.at(start + after)
+        .send('x')
+        .expect(`push sn=${after / 20}`)
+    }
+    equal(t.kcp.counters.segmentsOut, 10, `from ${start}`)
+  }
 })

@@ -131,3 +131,12 @@ test('what was acknowledged or repeated often enough is forgotten, and sixty-fou
   repeats.settle(inFlight)
   equal(repeats.pending, false)
 })
+
+test('what is resent again is repeated for the latest time only', () => {
+  const repeats = new Repeats()
+  repeats.ofResends = 1
+  for (const now of [0, 10, 20]) repeats.note(-5, now, false)
+  const ripe = [...Array(repeats.size).keys()].filter((i) => repeats.isRipe(i, 100))
+  deepEqual(ripe, [0])
+  equal(repeats.snAt(0), 0xffff_fffb)
+})

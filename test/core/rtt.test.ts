@@ -30,6 +30,16 @@ test('the variation counts as at least the flush interval, for acks wait for a f
   deepEqual([rtt.srtt, rtt.rttvar, rtt.rto], [40, 0, 140])
 })
 
+test('a steady estimate forgets variation round trip by round trip, wherever the clock stands', () => {
+  for (const start of [0, 0x7fff_f000, 0x8000_0000, 0xffff_f000]) {
+    const rtt = new RttEstimator()
+    rtt.steady = true
+    rtt.minRto = 30
+    for (let i = 0; i < 200; i++) rtt.sample(100, 10, (start + i * 20) >>> 0)
+    deepEqual([rtt.srtt, rtt.rttvar, rtt.rto], [100, 0, 110], `from ${start}`)
+  }
+})
+
 test('an srtt that falls below 1 ms becomes 1: 0 would mean that nothing was measured', () => {
   const rtt = new RttEstimator()
   rtt.sample(2, 10)
