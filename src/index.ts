@@ -3,6 +3,7 @@
  * @module
  */
 export * from './core/index.ts'
+export { CipherCounters, OpenResult, type PacketCipher } from './crypto/index.ts'
 export * from './node/index.ts'
 export {
   type Clock,
@@ -10,9 +11,13 @@ export {
   composeCodecs,
   type DatagramHandler,
   type DatagramTransport,
+  type FecOptions,
+  FecStats,
   KcpSessionConfig,
   type PacketCodec,
+  type PathStats,
   type PeerAddress,
   type ResolvedSessionConfig,
+  type SessionPresetName,
   type SessionStats,
 } from './session/index.ts'

@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { after, test } from 'node:test'
 import * as core from '../src/core/index.ts'
+import * as pureCrypto from '../src/crypto/index.ts'
+import * as fec from '../src/fec/index.ts'
 import * as kcpIo from '../src/index.ts'
 import { type KcpError, KcpListener, KcpSessionConfig, KcpStream, presets } from '../src/index.ts'
 import * as session from '../src/session/index.ts'
@@ -21,6 +23,8 @@ import * as sys from '../src/sys.ts'
 const ENTRIES: Readonly<Record<string, object>> = {
   'kcp-io': kcpIo,
   'kcp-io/core': core,
+  'kcp-io/crypto': pureCrypto,
+  'kcp-io/fec': fec,
   'kcp-io/session': session,
   'kcp-io/sim': sim,
   'kcp-io/smux': smux,

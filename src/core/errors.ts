@@ -10,7 +10,7 @@ export type KcpErrorCode =
   | 'ERR_KCP_CONFIG'
   /** An engine cannot be made: conv is not a u32, or output is no function. */
   | 'ERR_KCP_CREATE'
-  /** `send` failed with upstream's code in `detail.code`. Today's engine fails only as the next code says. */
+  /** `send` failed with upstream's code in `detail.code`: an empty message where `kcpGoPeer` is on. */
   | 'ERR_KCP_SEND'
   /** The message needs more fragments than allowed; `detail` has `size`, `limit`, `fragments`, `maxFragments`. */
   | 'ERR_KCP_MESSAGE_TOO_LARGE'

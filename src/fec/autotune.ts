@@ -99,6 +99,7 @@ function greatestCommonDivisor(a: number, b: number): number {
 export class AutotuneDecoder {
   readonly counters: FecCounters
   private readonly options: Omit<FecDecoderOptions, keyof GroupShape>
+  private isFrugal = false
   /** One of the two is at work. */
   private decoder: FecDecoder | undefined
   private readonly finder = new ShapeFinder()
@@ -124,6 +125,15 @@ export class AutotuneDecoder {
     return this.decoder?.heldBytes ?? 0
   }
 
+  /** See FecDecoder. */
+  get frugal(): boolean {
+    return this.isFrugal
+  }
+  set frugal(on: boolean) {
+    this.isFrugal = on
+    if (this.decoder !== undefined) this.decoder.frugal = on
+  }
+
   /** See FecDecoder. Nothing is rebuilt while the numbers are not known. */
   add(buffer: Uint8Array, start: number, end: number, now: number): number {
     const { counters, finder } = this
@@ -142,6 +152,7 @@ export class AutotuneDecoder {
     const shape = finder.add(readSeqid(buffer, start), isData)
     if (shape === undefined) return 0
     this.decoder = new FecDecoder({ ...this.options, ...shape })
+    this.decoder.frugal = this.isFrugal
     return this.decoder.addShard(isData, buffer, start, end, now)
   }
 

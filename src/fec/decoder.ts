@@ -25,8 +25,10 @@ export interface FecDecoderOptions {
   /** The peer's, which need not be what we send with. */
   readonly dataShards: number
   readonly parityShards: number
-  /** The conversation: data of others is not believed. */
+  /** The conversation, or the first of `channels` in a row: data of others is not believed. */
   readonly conv: number
+  /** Conversations that share the groups. Default 1. */
+  readonly channels?: number
   /** Largest datagram that is taken in, with its FEC header. Default 1500, which no kcp-go exceeds. */
   readonly maxDatagram?: number
   /** Groups that are remembered, finished ones included. Default 32. */
@@ -58,6 +60,7 @@ export class FecDecoder {
   private readonly lent: readonly Lent[]
   private readonly code: ReedSolomon
   private readonly conv: number
+  private readonly channels: number
   /** Shards of a group. */
   private readonly shards: number
   private readonly seqids: number
@@ -79,6 +82,8 @@ export class FecDecoder {
   private spares = 0
   private unmade: number
   private readonly memories: number
+  /** Whether there is memory for one group only, which the latest takes from the others: for who may be nobody. */
+  frugal = false
   private readonly evidence: Evidence
   /** Places to be made from others: the first so many of these. */
   private readonly wanted: Uint8Array
@@ -91,6 +96,7 @@ export class FecDecoder {
     this.parityShards = parityShards
     this.counters = options.counters ?? new FecCounters()
     this.conv = requireInteger('conv', options.conv, 0, 0xffff_ffff)
+    this.channels = requireInteger('channels', options.channels ?? 1, 1, 2 ** 32 - options.conv)
     this.shards = dataShards + parityShards
     this.seqids = seqidLimit(this.shards)
     this.evidence = new Evidence(dataShards, parityShards)
@@ -132,7 +138,7 @@ export class FecDecoder {
       return 0
     }
     const segmentsStart = start + FEC_OVERHEAD
-    if (isData && (end - segmentsStart < 4 || readU32(buffer, segmentsStart) !== this.conv)) {
+    if (isData && (end - segmentsStart < 4 || !this.isOurs(readU32(buffer, segmentsStart)))) {
       counters.foreign++
       return 0
     }
@@ -304,16 +310,21 @@ export class FecDecoder {
         return false
       }
     }
-    if (!areSegments(outputs, at + SHARD_HEADER, at + size, this.conv)) {
+    const conv = readU32(outputs, at + SHARD_HEADER)
+    if (!this.isOurs(conv) || !areSegments(outputs, at + SHARD_HEADER, at + size, conv)) {
       counters.badSegments++
       return false
     }
     return true
   }
 
+  private isOurs(conv: number): boolean {
+    return conv >= this.conv && conv < this.conv + this.channels
+  }
+
   /** Memory for one group: a used one, a new one, or that of the oldest group which still waits. */
   private takeMemory(): Uint8Array {
-    if (this.spares === 0 && this.unmade > 0) {
+    if (this.spares === 0 && this.unmade > 0 && !(this.frugal && this.unmade < this.memories)) {
       this.unmade--
       return new Uint8Array(this.dataShards * this.stride)
     }

@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import { readU32 } from '../core/segment.ts'
+import type { PacketCipher } from '../crypto/index.ts'
 import { peerKey, requireConv } from '../session/acceptor.ts'
+import { ClientPath } from '../session/client-path.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
@@ -15,7 +16,8 @@ import {
   refuseUnknown,
   resolveSessionConfig,
 } from '../session/config.ts'
-import { PeerLink } from '../session/peer-link.ts'
+import { type FecOptions, requireCipher, requireFec } from '../session/fec-options.ts'
+import type { Warn } from '../session/pipeline.ts'
 import type { Scheduler } from '../session/scheduler.ts'
 import { KcpSession } from '../session/session.ts'
 import {
@@ -55,6 +57,10 @@ export interface KcpStreamOptions {
   readonly writableHighWaterMark?: number
   /** A transformation of whole datagrams, the same at the other end. */
   readonly codec?: PacketCodec
+  /** Seals whole datagrams, the same at the other end: `aesGcmCipher(key)` and others. Default none. */
+  readonly crypto?: PacketCipher
+  /** Forward error correction, at both ends: `{ data: 10, parity: 3 }`. Default none. */
+  readonly fec?: FecOptions
   /** Default: real time. */
   readonly clock?: Clock
   /**
@@ -94,6 +100,8 @@ export const STREAM_FIELDS: readonly string[] = [
   'readableHighWaterMark',
   'writableHighWaterMark',
   'codec',
+  'crypto',
+  'fec',
   'clock',
   'channels',
 ]
@@ -159,10 +167,12 @@ export interface Dialled {
 export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   if (typeof options !== 'object' || options === null) throw configError('options', options, 'an object')
   refuseUnknown(options, CONNECT_FIELDS)
-  const { signal, clock = nodeClock, codec } = options
+  const { signal, clock = nodeClock, codec, crypto } = options
   const config = resolveSessionConfig(pickSessionConfig(options))
   warnOfClamping(options, config)
   requireCodec(codec)
+  requireCipher(crypto)
+  const fec = requireFec(options.fec)
   const port = requirePort(options.port)
   if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
   const channels = requireChannels(options.channels)
@@ -175,15 +185,28 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   }
 
   const scheduler = schedulerOf(clock)
-  const link = new PeerLink(transport, peer, codec)
-  let mtu: number
+  let path: ClientPath<PeerAddress>
   try {
-    mtu = link.mtu(config.kcp.mtu)
+    const mtu = config.kcp.mtu
+    const touch = (session: KcpSession): void => scheduler.touch(session)
+    path = new ClientPath({
+      transport,
+      peer,
+      codec,
+      cipher: crypto,
+      fec,
+      mtu,
+      conv,
+      channels,
+      clock,
+      touch,
+      warn,
+    })
   } catch (error) {
     release()
     throw error
   }
-  const sessions: KcpSession[] = []
+  const { pipeline, sessions } = path
   const bases: StreamBase[] = []
   let alive = channels
   for (let i = 0; i < channels; i++) {
@@ -191,11 +214,13 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       conv: conv + i,
       config,
       role: 'client',
-      mtu,
+      mtu: path.mtu,
       clockOffset: randomU32(),
       now: clock.now(),
-      send: link.send,
-      flushed: link.flushed,
+      send: pipeline.send,
+      flushed: pipeline.flushed,
+      path: pipeline,
+      overhead: pipeline.overhead,
       lead: sessions[0],
     })
     sessions.push(session)
@@ -217,14 +242,6 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
     scheduler.add(session)
   }
   const lead = sessions[0]!
-  const receive = (plain: Uint8Array, wireSize: number): void => {
-    const channel = plain.length < 4 ? 0 : readU32(plain, 0) - conv
-    // What is of none of them is channel 0's to refuse, and to count.
-    const session = sessions[channel] ?? lead
-    if (session.closed) return
-    session.receive(plain, clock.now(), wireSize)
-    scheduler.touch(session)
-  }
   const endAll = (end: (session: KcpSession) => void): void => {
     for (const session of sessions) {
       end(session)
@@ -237,8 +254,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       onDatagram: (datagram, from) => {
         // An unconnected socket hears everybody; only the peer counts.
         if (from !== peer && peerKey(transport, from) !== key) return
-        if (codec === undefined) receive(datagram, datagram.length)
-        else link.open(datagram, (plain) => receive(plain, datagram.length))
+        path.receive(datagram)
       },
       onError: (error) => {
         // ICMP: the peer's host says that nobody listens. Anything else is loss.
@@ -271,6 +287,9 @@ export function warnOfClamping(asked: KcpSessionConfig, config: ResolvedSessionC
     code: 'KCP_INTERVAL',
   })
 }
+
+/** Tells a developer what an end that only counts would hide. Each listener and each stream says a thing once. */
+export const warn: Warn = (code, message) => process.emitWarning(message, { code })
 
 function parsePatience(waitForPeer: boolean | number | undefined): number {
   if (waitForPeer === undefined || waitForPeer === false) return 0

@@ -23,11 +23,20 @@ import {
   refuseUnknown,
   resolveSessionConfig,
 } from '../session/config.ts'
+import { type ResolvedFec, requireCipher, requireFec } from '../session/fec-options.ts'
+import { FecStats } from '../session/pipeline.ts'
 import type { KcpSession } from '../session/session.ts'
 import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
 import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
-import { type KcpStreamOptions, randomU32, requireChannels, STREAM_FIELDS, warnOfClamping } from './dial.ts'
+import {
+  type KcpStreamOptions,
+  randomU32,
+  requireChannels,
+  STREAM_FIELDS,
+  warn,
+  warnOfClamping,
+} from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
 import { bindServer, bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
@@ -40,8 +49,8 @@ export type KcpListenerOptions = KcpSessionConfig &
     /** Addresses that may not open a conversation; it may change while the listener runs. */
     readonly blockList?: BlockList
     /**
-     * Says whether a peer may open the conversation `conv`, from its first datagram (without the codec's part, lent
-     * for the call). Nothing proves its address yet. Must answer at once.
+     * Says whether a peer may open the conversation `conv`, from its first datagram (the segments alone, lent for
+     * the call). Nothing proves its address yet. Must answer at once.
      */
     readonly verifyClient?: (info: {
       readonly peer: PeerAddress
@@ -106,6 +115,10 @@ export interface KcpListenerStats {
   readonly drops: Readonly<DropCounters>
   /** Payload bytes kept for readers. */
   readonly memoryUsed: number
+  /** Datagrams of all peers and strangers: sealed, opened, and such as could not be opened. */
+  readonly crypto: { readonly sealed: number; readonly opened: number; readonly refused: number }
+  /** Of all conversations so far. */
+  readonly fec: Readonly<FecStats>
   /** Ended conversations that are remembered. */
   readonly tombstones: number
   /** Errors that the transport reported; one peer's trouble never stops a listener. */
@@ -135,6 +148,7 @@ export class KcpListener
   readonly #limits: AcceptorLimits
   readonly #backlogLimit: number
   readonly #channels: number
+  readonly #fec: ResolvedFec | undefined
   readonly #streams: Set<KcpStream> = new Set()
   readonly #backlog: KcpStream[] = []
   readonly #waiters: AcceptWaiter[] = []
@@ -154,6 +168,8 @@ export class KcpListener
     this.config = resolveSessionConfig(pickSessionConfig(options))
     warnOfClamping(options, this.config)
     requireCodec(options.codec)
+    requireCipher(options.crypto)
+    this.#fec = requireFec(options.fec)
     this.#limits = resolveLimits(options)
     this.#channels = requireChannels(options.channels)
     this.#backlogLimit =
@@ -197,6 +213,9 @@ export class KcpListener
         config: this.config,
         limits: this.#limits,
         codec: this.#options.codec,
+        cipher: this.#options.crypto,
+        fec: this.#fec,
+        warn,
         scheduler,
         random: randomU32,
         admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
@@ -299,11 +318,17 @@ export class KcpListener
       backlog: this.#backlog.length,
       accepted: acceptor?.accepted ?? 0,
       datagramsIn: acceptor?.datagramsIn ?? 0,
-      datagramsOut: acceptor?.datagramsOut ?? 0,
+      datagramsOut: acceptor?.traffic.datagramsOut ?? 0,
       bytesIn: acceptor?.bytesIn ?? 0,
-      bytesOut: acceptor?.bytesOut ?? 0,
+      bytesOut: acceptor?.traffic.bytesOut ?? 0,
       drops: { ...(acceptor?.drops ?? ({} as DropCounters)) },
       memoryUsed: acceptor?.memoryUsed ?? 0,
+      crypto: {
+        sealed: acceptor?.traffic.sealed ?? 0,
+        opened: acceptor?.traffic.opened ?? 0,
+        refused: acceptor?.traffic.refused ?? 0,
+      },
+      fec: acceptor?.fecStats() ?? new FecStats(),
       tombstones: acceptor?.tombstones ?? 0,
       transportErrors: this.#transportErrors,
     }
@@ -421,6 +446,8 @@ export class KcpListener
 export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
   const total: Record<string, number> = {}
   const drops: Record<string, number> = {}
+  const crypto: Record<string, number> = {}
+  const fec: Record<string, number> = {}
   const add = (to: Record<string, number>, from: object): void => {
     for (const [name, value] of Object.entries(from)) {
       if (typeof value === 'number') to[name] = (to[name] ?? 0) + value
@@ -429,8 +456,10 @@ export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
   for (const stats of all) {
     add(total, stats)
     add(drops, stats.drops)
+    add(crypto, stats.crypto)
+    add(fec, stats.fec)
   }
-  return { ...total, drops } as unknown as KcpListenerStats
+  return { ...total, drops, crypto, fec } as unknown as KcpListenerStats
 }
 
 /** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */

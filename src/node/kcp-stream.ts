@@ -24,6 +24,8 @@ export interface KcpStreamEvents {
   error: [error: Error]
   finish: []
   readable: []
+  /** A datagram that the peer sent with `sendUnreliable`. */
+  unreliable: [data: Buffer]
 }
 
 /** Most bytes that enter the send queue, or leave the receive queue, at once in stream mode: its limits hold for any chunk. */
@@ -100,6 +102,11 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     this.#base = base
     this.#session = session
     session.onChange = () => this.#drive()
+    session.onUnreliable = (payload) => {
+      // Nobody wants it: no copy.
+      if (!this.destroyed && this.listenerCount('unreliable') > 0)
+        this.emit('unreliable', Buffer.from(payload))
+    }
     // What ends a session also rejects its promises and is the reason of its 'close': one peer's trouble must not
     // end a process that did not listen for 'error' too.
     this.on('error', ignore)
@@ -226,6 +233,10 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   get maxMessageSize(): number {
     return this.#session.maxMessageSize
   }
+  /** Most bytes that `sendUnreliable` takes; -1 without `fec`. */
+  get maxUnreliableSize(): number {
+    return this.#session.maxUnreliableSize
+  }
   stats(): SessionStats & { readonly bytesRead: number; readonly bytesWritten: number } {
     const { bytesRead, bytesWritten } = this
     return { ...this.#session.stats(this.#now()), bytesRead, bytesWritten }
@@ -276,6 +287,19 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     if (!this.#idle) return false
     this.#write(bytes, ttl === undefined ? 0 : this.#expect(ttl, () => undefined))
     return true
+  }
+
+  /**
+   * Sends one datagram beside the conversation, at once: it may be lost, repeated or overtaken, and nothing tells. Needs
+   * `fec`, and a peer that has it too (kcp-go since 5.6.60, or this package: event 'unreliable'); others drop it.
+   * false: not sent, since the peer's address is not proven yet. Throws ERR_KCP_CLOSED, ERR_KCP_CONFIG without `fec`,
+   * ERR_KCP_MESSAGE_TOO_LARGE above `maxUnreliableSize`.
+   */
+  sendUnreliable(data: Uint8Array | string): boolean {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data
+    if (!(bytes instanceof Uint8Array))
+      throw new TypeError(`a message is a Uint8Array or a string, got ${typeof data}`)
+    return this.#session.sendUnreliable(bytes)
   }
 
   /**
@@ -654,7 +678,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     this.#released = true
     const session = this.#session
     this.#base.scheduler.remove(session)
-    session.onChange = undefined
+    session.onChange = session.onUnreliable = undefined
     session.release()
     this.#base.released()
     done(error)

@@ -10,11 +10,16 @@ import { configError, requireInteger } from '../core/config.ts'
 import type { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
+import type { PacketCipher } from '../crypto/packet-cipher.ts'
+import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
 import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
-import { linkMtu, PeerLink } from './peer-link.ts'
+import type { ResolvedFec } from './fec-options.ts'
+import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
+import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
 import { KcpSession } from './session.ts'
+import { Suspicion } from './suspicion.ts'
 import { TimeWait } from './time-wait.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 
@@ -75,6 +80,8 @@ export class DropCounters {
   refused = 0
   /** The codec refused it. */
   codec = 0
+  /** The cipher could not open it: another key, another cipher, or noise. */
+  cipher = 0
 }
 
 export interface AcceptorOptions<Peer> {
@@ -82,6 +89,10 @@ export interface AcceptorOptions<Peer> {
   readonly config: ResolvedSessionConfig
   readonly limits: AcceptorLimits
   readonly codec: PacketCodec<Peer> | undefined
+  readonly cipher?: PacketCipher | undefined
+  readonly fec?: ResolvedFec | undefined
+  /** What a developer should know is said here. */
+  readonly warn?: Warn
   readonly scheduler: Scheduler
   /** Random u32 from a CSPRNG. */
   readonly random: () => number
@@ -99,7 +110,14 @@ interface PeerEntry<Peer> {
   readonly key: string
   readonly host: string
   readonly link: PeerLink<Peer>
-  readonly sessions: Map<number, KcpSession>
+  readonly sessions: Map<number, Member<Peer>>
+  /** Of the latest conversation: parity does not tell its conv. */
+  pipeline: Pipeline<Peer> | undefined
+}
+
+interface Member<Peer> {
+  readonly session: KcpSession
+  readonly pipeline: Pipeline<Peer>
 }
 
 export class Acceptor<Peer> {
@@ -108,10 +126,14 @@ export class Acceptor<Peer> {
   accepted = 0
   datagramsIn = 0
   bytesIn = 0
-  datagramsOut = 0
-  bytesOut = 0
+  /** What left, and what the cipher did, of all peers and strangers. */
+  readonly traffic: Traffic = new Traffic()
   private readonly options: AcceptorOptions<Peer>
   private readonly mtu: number
+  private readonly warn: Warn
+  private readonly suspicion: Suspicion = new Suspicion()
+  /** Of conversations that are over. */
+  private readonly pastFec: FecStats = new FecStats()
   private readonly channels: number
   private readonly memory: MemoryBudget
   private readonly timeWait: TimeWait
@@ -124,10 +146,16 @@ export class Acceptor<Peer> {
   /** false: known sessions go on, new ones are refused. */
   accepting = true
 
-  /** Throws ERR_KCP_CONFIG when the codec leaves no mtu. */
+  /** Throws ERR_KCP_CONFIG when codec, cipher and FEC leave no mtu. */
   constructor(options: AcceptorOptions<Peer>) {
     this.options = options
-    this.mtu = linkMtu(options.transport, options.codec, options.config.kcp.mtu)
+    const { codec, cipher, fec } = options
+    const overhead =
+      (codec?.overhead ?? 0) +
+      (cipher === undefined ? 0 : cipher.headroom + cipher.tailroom) +
+      (fec === undefined ? 0 : FEC_OVERHEAD)
+    this.mtu = linkMtu(options.transport, options.config.kcp.mtu, overhead)
+    this.warn = options.warn ?? (() => undefined)
     this.channels = options.channels ?? 1
     this.memory = { used: 0, limit: options.limits.maxMemory }
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
@@ -153,28 +181,44 @@ export class Acceptor<Peer> {
   receive(datagram: Uint8Array, peer: Peer, now: number): void {
     this.datagramsIn++
     this.bytesIn += datagram.length
-    const { transport, codec } = this.options
+    const { transport, codec, cipher } = this.options
     const key = peerKey(transport, peer)
     const known = this.peers.get(key)
     const entry: PeerEntry<Peer> = known ?? {
       key,
       host: hostOf(peer, key),
-      link: new PeerLink(transport, peer, codec),
+      link: new PeerLink(transport, peer, codec, cipher, this.traffic),
       sessions: new Map(),
+      pipeline: undefined,
     }
-    if (codec === undefined) {
+    if (codec === undefined && cipher === undefined) {
       this.dispatch(datagram, datagram.length, entry, now)
       return
     }
-    const refused = entry.link.codecDrops
+    const { traffic } = entry.link
+    const { codecDrops, refused } = traffic
     entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now))
-    this.drops.codec += entry.link.codecDrops - refused
+    this.drops.codec += traffic.codecDrops - codecDrops
+    if (traffic.refused === refused) return
+    this.drops.cipher++
+    // Who is inside has the key: what else comes from there is noise.
+    if (known === undefined && this.suspicion.add(key)) this.warn('KCP_CIPHER', unreadable(key, true))
+  }
+
+  /** What FEC did for all conversations so far. */
+  fecStats(): FecStats {
+    const sum = Object.assign(new FecStats(), this.pastFec)
+    for (const { sessions } of this.peers.values()) {
+      const pipelines = new Set([...sessions.values()].map(({ pipeline }) => pipeline))
+      for (const pipeline of pipelines) addFecStats(sum, pipeline.stats().fec)
+    }
+    return sum
   }
 
   /** The transport is gone: every session is over. */
   fail(error: KcpError): void {
     for (const { sessions } of [...this.peers.values()]) {
-      for (const session of [...sessions.values()]) {
+      for (const { session } of [...sessions.values()]) {
         session.fail('reset', error)
         session.onChange?.()
       }
@@ -182,19 +226,64 @@ export class Acceptor<Peer> {
   }
 
   private dispatch(datagram: Uint8Array, wireSize: number, entry: PeerEntry<Peer>, now: number): void {
-    const conv = datagram.length < 4 ? -1 : readU32(datagram, 0)
-    let session = entry.sessions.get(conv)
-    if (session === undefined) {
-      if (!this.mayOpen(datagram, conv, entry, now)) return
-      session = this.openAll(conv, entry, now)
+    const kind = fecKind(datagram, 0, datagram.length)
+    if (kind === FecKind.Bare) this.deliver(datagram, wireSize, entry, now, false)
+    else if (kind === FecKind.Data) {
+      const segments = datagram.subarray(FEC_OVERHEAD)
+      const member = this.deliver(segments, wireSize, entry, now, false)
+      if (member !== undefined) this.takeShard(kind, datagram, entry, member.pipeline, now)
+    } else if (kind === FecKind.OutOfBand) {
+      const member = entry.sessions.get(readOutOfBandConv(datagram, 0))
+      const payload = member?.pipeline.takeOutOfBand(datagram)
+      if (member === undefined) this.drops.unknown++
+      else if (payload !== undefined) member.session.receiveUnreliable(payload)
+    } else if (entry.pipeline === undefined) {
+      if (kind === FecKind.Parity) this.drops.unknown++
+      else this.strange(entry)
+    } else if (kind === FecKind.Parity) this.takeShard(kind, datagram, entry, entry.pipeline, now)
+    else entry.pipeline.takeMalformed()
+  }
+
+  private takeShard(
+    kind: FecKind,
+    datagram: Uint8Array,
+    entry: PeerEntry<Peer>,
+    pipeline: Pipeline<Peer>,
+    now: number,
+  ): void {
+    pipeline.takeShard(kind, datagram, now, (segments) => this.deliver(segments, 0, entry, now, true))
+  }
+
+  /** Segments, without anything around them, to their session, which may be born by them. Whose they were. */
+  private deliver(
+    segments: Uint8Array,
+    wireSize: number,
+    entry: PeerEntry<Peer>,
+    now: number,
+    recovered: boolean,
+  ): Member<Peer> | undefined {
+    const conv = segments.length < 4 ? -1 : readU32(segments, 0)
+    let member = entry.sessions.get(conv)
+    if (member === undefined) {
+      if (recovered || !this.mayOpen(segments, conv, entry, now)) return undefined
+      member = this.openAll(conv, entry, now)
       // Refused by the application: its client must hear it, or it would knock again and again.
-      if (session.closed) {
-        this.reset(datagram, conv, entry)
-        return
+      if (member.session.closed) {
+        this.reset(segments, conv, entry)
+        return undefined
       }
     }
-    session.receive(datagram, now, wireSize)
-    this.options.scheduler.touch(session)
+    member.session.receive(segments, now, wireSize, recovered)
+    this.options.scheduler.touch(member.session)
+    return member
+  }
+
+  /** A stranger's datagram that is none of ours. */
+  private strange(entry: PeerEntry<Peer>): void {
+    this.drops.foreign++
+    if (this.options.cipher === undefined && this.suspicion.add(entry.key)) {
+      this.warn('KCP_CIPHER', unreadable(entry.key, false))
+    }
   }
 
   /** Whether a stranger's datagram opens a session; if not it is counted, and answered where that helps. */
@@ -204,7 +293,7 @@ export class Acceptor<Peer> {
     const tombstone = conv < 0 ? undefined : this.timeWait.find(`${entry.key}|${conv}`, now)
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
-      if (notice === undefined) drops.foreign++
+      if (notice === undefined) this.strange(entry)
       else drops.unknown++
       if (notice?.kind === NoticeKind.Fin && tombstone?.finAck !== undefined) reply(entry, tombstone.finAck)
       return false
@@ -215,7 +304,7 @@ export class Acceptor<Peer> {
       cmd > Command.WindowTell ||
       readU32(datagram, 20) > datagram.length - KCP_OVERHEAD
     ) {
-      drops.foreign++
+      this.strange(entry)
       return false
     }
     if (tombstone !== undefined) {
@@ -255,12 +344,25 @@ export class Acceptor<Peer> {
     return true
   }
 
-  /** Opens all channels of the peer that sent `conv`, and returns the session of that one. */
-  private openAll(conv: number, entry: PeerEntry<Peer>, now: number): KcpSession {
-    const index = conv % this.channels
-    const lead = this.open(conv - index, entry, now, undefined)
+  /** Opens all channels of the peer that sent `conv`, and returns that one. */
+  private openAll(conv: number, entry: PeerEntry<Peer>, now: number): Member<Peer> {
+    const { channels, mtu, warn } = this
+    const { fec, scheduler } = this.options
+    const index = conv % channels
+    const first = conv - index
+    const pipeline = new Pipeline<Peer>({
+      link: entry.link,
+      conv: first,
+      channels,
+      fec,
+      mtu,
+      now: () => scheduler.clock.now(),
+      warn,
+    })
+    entry.pipeline = pipeline
+    const lead = this.open(first, entry, pipeline, now, undefined)
     const sessions = [lead]
-    for (let i = 1; i < this.channels; i++) sessions.push(this.open(conv - index + i, entry, now, lead))
+    for (let i = 1; i < channels; i++) sessions.push(this.open(first + i, entry, pipeline, now, lead))
     if (sessions.length > 1) {
       for (const session of sessions) {
         const { onProven } = session
@@ -271,36 +373,41 @@ export class Acceptor<Peer> {
       }
     }
     this.options.onSessions(sessions, entry.link.peer)
-    return sessions[index]!
+    return { session: sessions[index]!, pipeline }
   }
 
-  private open(conv: number, entry: PeerEntry<Peer>, now: number, lead: KcpSession | undefined): KcpSession {
+  private open(
+    conv: number,
+    entry: PeerEntry<Peer>,
+    pipeline: Pipeline<Peer>,
+    now: number,
+    lead: KcpSession | undefined,
+  ): KcpSession {
     const { config, random, scheduler } = this.options
-    const { link } = entry
     const session = new KcpSession({
       conv,
       config,
       role: 'server',
       mtu: this.mtu,
-      overhead: link.overhead,
+      overhead: pipeline.overhead,
       clockOffset: random() >>> 0,
       now,
-      send: (datagram) => {
-        this.datagramsOut++
-        this.bytesOut += datagram.length + link.overhead
-        link.send(datagram)
-      },
-      flushed: link.flushed,
+      send: pipeline.send,
+      flushed: pipeline.flushed,
+      path: pipeline,
       memory: this.memory,
       lead,
     })
     if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
-    entry.sessions.set(conv, session)
+    entry.sessions.set(conv, { session, pipeline })
     this.count++
     this.accepted++
     this.changePending(entry, 1)
-    session.onProven = () => this.changePending(entry, -1)
-    session.onClosed = () => this.forget(session, entry)
+    session.onProven = () => {
+      this.changePending(entry, -1)
+      pipeline.proven = true
+    }
+    session.onClosed = () => this.forget(session, entry, pipeline)
     scheduler.add(session)
     return session
   }
@@ -312,11 +419,15 @@ export class Acceptor<Peer> {
     else this.pendingByHost.set(entry.host, left)
   }
 
-  private forget(session: KcpSession, entry: PeerEntry<Peer>): void {
+  private forget(session: KcpSession, entry: PeerEntry<Peer>, pipeline: Pipeline<Peer>): void {
     const { scheduler } = this.options
     if (!session.proven) this.changePending(entry, -1)
     entry.sessions.delete(session.conv)
     if (entry.sessions.size === 0) this.peers.delete(entry.key)
+    if (![...entry.sessions.values()].some((other) => other.pipeline === pipeline)) {
+      addFecStats(this.pastFec, pipeline.stats().fec)
+      if (entry.pipeline === pipeline) entry.pipeline = undefined
+    }
     this.count--
     // An unproven peer may never have been there: its address is not worth remembering, or a flood would fill the table.
     if (session.proven) {
@@ -331,6 +442,15 @@ export class Acceptor<Peer> {
     const echo = readU32(datagram, 8)
     reply(entry, encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, ts: undefined, echo }))
   }
+}
+
+/** What may be wrong with a peer whose datagrams cannot be read. */
+function unreadable(key: string, sealed: boolean): string {
+  const [address, port] = key.split('|')
+  const from = port === undefined ? address : `${address} port ${port}`
+  return sealed
+    ? `datagrams from ${from} cannot be opened: probably it has another key or cipher than the option crypto`
+    : `datagrams from ${from} are not KCP: probably it has a cipher (see the option crypto)`
 }
 
 /** Answers a stranger at once, and keeps nothing. */

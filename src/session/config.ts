@@ -8,6 +8,7 @@ import {
   HARDENED,
   type KcpConfig,
   type KcpPresetName,
+  MTU_MIN,
   presets,
   type ResolvedKcpConfig,
   requireBoolean,
@@ -49,32 +50,50 @@ export interface ResolvedSessionConfig {
   readonly lingerTimeout: number
   /** 'fin': tell the peer about the close (stock peers ignore it). 'none': nothing but upstream's wire. */
   readonly lifecycle: 'fin' | 'none'
+  /**
+   * Keep to what every kcp-go takes: no empty message (its reader would stop for ever), no message of more fragments than
+   * its default window of 32 until it told a larger one, no mtu above 1500. Default false.
+   */
+  readonly kcpGoPeer: boolean
 }
+
+/** The engine's presets, and `kcpGo`. */
+export type SessionPresetName = KcpPresetName | 'kcpGo'
 
 /** Overrides on top of a preset; every field is optional. */
 export type KcpSessionConfig = {
   /** Which preset to start from. Default 'default'. */
-  readonly preset?: KcpPresetName | undefined
+  readonly preset?: SessionPresetName | undefined
   readonly kcp?: KcpConfig | undefined
 } & { readonly [K in Exclude<keyof ResolvedSessionConfig, 'kcp'>]?: ResolvedSessionConfig[K] | undefined }
 
-/** `KcpSessionConfig.fast({ idleTimeout: 10_000 })`: overrides on top of a preset, checked and frozen. */
+/**
+ * `KcpSessionConfig.fast({ idleTimeout: 10_000 })`: overrides on top of a preset, checked and frozen. `kcpGo` is `fast`
+ * with the habits of kcp-go: `kcpGoPeer`, `lifecycle: 'none'`, and an RTO that grows as kcp-go's (`nodelay: 2`).
+ */
 export const KcpSessionConfig: Readonly<
-  Record<KcpPresetName, (overrides?: KcpSessionConfig) => ResolvedSessionConfig>
+  Record<SessionPresetName, (overrides?: KcpSessionConfig) => ResolvedSessionConfig>
 > = Object.freeze({
   default: (overrides) => resolveSessionConfig({ ...overrides, preset: 'default' }),
   normal: (overrides) => resolveSessionConfig({ ...overrides, preset: 'normal' }),
   fast: (overrides) => resolveSessionConfig({ ...overrides, preset: 'fast' }),
   turbo: (overrides) => resolveSessionConfig({ ...overrides, preset: 'turbo' }),
+  kcpGo: (overrides) => resolveSessionConfig({ ...overrides, preset: 'kcpGo' }),
 })
 
-/** The crate's timeouts (none, 60 s, 30 s); `turbo` is not in the crate. */
-const IDLE_TIMEOUTS: Readonly<Record<KcpPresetName, number>> = {
+/** The crate's timeouts (none, 60 s, 30 s); `turbo` and `kcpGo` are not in the crate. */
+const IDLE_TIMEOUTS: Readonly<Record<SessionPresetName, number>> = {
   default: 0,
   normal: 60_000,
   fast: 30_000,
   turbo: 30_000,
+  kcpGo: 30_000,
 }
+
+/** kcp-go's RTO grows by half of the current estimate, and it repeats a segment however often. */
+const KCP_GO: KcpConfig = { nodelay: 2, fastLimit: 0 }
+/** kcp-go reads datagrams into buffers of this size. */
+const KCP_GO_MTU = 1500
 
 /** Most keep-alive silence, ms: NAT mappings for UDP live 30 s or more. */
 const KEEP_ALIVE = 15_000
@@ -99,6 +118,7 @@ const FIELDS: readonly (keyof KcpSessionConfig)[] = [
   'stallTimeout',
   'lingerTimeout',
   'lifecycle',
+  'kcpGoPeer',
 ]
 
 /** The fields of a session configuration in `options`, which may hold others too. */
@@ -127,17 +147,21 @@ export function refuseUnknown(options: object, known: readonly string[] = []): v
 /** A complete configuration. Throws ERR_KCP_CONFIG with the field, the value and what is allowed. */
 export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSessionConfig {
   const preset = config.preset ?? 'default'
-  if (!Object.hasOwn(presets, preset)) {
-    throw configError('preset', preset, "'default', 'normal', 'fast' or 'turbo'")
+  const kcpGo = preset === 'kcpGo'
+  if (!kcpGo && !Object.hasOwn(presets, preset)) {
+    throw configError('preset', preset, "'default', 'normal', 'fast', 'turbo' or 'kcpGo'")
   }
-  const kcp = resolveConfig(preset, { hardening: HARDENED, probeInterval: PROBE_INTERVAL }, config.kcp)
+  const engine = { hardening: HARDENED, probeInterval: PROBE_INTERVAL, ...(kcpGo ? KCP_GO : {}) }
+  const kcp = resolveConfig(kcpGo ? 'fast' : preset, engine, config.kcp)
+  const kcpGoPeer = config.kcpGoPeer === undefined ? kcpGo : requireBoolean('kcpGoPeer', config.kcpGoPeer)
+  if (kcpGoPeer) requireInteger('kcp.mtu', kcp.mtu, MTU_MIN, KCP_GO_MTU)
   const mss = kcp.mtu - 24
   const time = (field: keyof KcpSessionConfig, fallback: number, low = 0): number =>
     config[field] === undefined ? fallback : requireInteger(field, config[field], low, TIME_MAX)
   const size = (field: keyof KcpSessionConfig, fallback: number, low: number): number =>
     config[field] === undefined ? fallback : requireInteger(field, config[field], low, SIZE_MAX)
   const idleTimeout = time('idleTimeout', IDLE_TIMEOUTS[preset])
-  const lifecycle = config.lifecycle ?? 'fin'
+  const lifecycle = config.lifecycle ?? (kcpGo ? 'none' : 'fin')
   if (lifecycle !== 'fin' && lifecycle !== 'none')
     throw configError('lifecycle', lifecycle, "'fin' or 'none'")
   return Object.freeze({
@@ -154,5 +178,6 @@ export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSes
     stallTimeout: time('stallTimeout', 60_000),
     lingerTimeout: time('lingerTimeout', 5_000, 1),
     lifecycle,
+    kcpGoPeer,
   })
 }

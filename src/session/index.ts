@@ -12,6 +12,7 @@ export {
   requireConv,
   resolveLimits,
 } from './acceptor.ts'
+export { ClientPath, type ClientPathOptions } from './client-path.ts'
 export { type CloseNotice, decodeNotice, encodeNotice, NOTICE_SIZE, NoticeKind } from './close-notice.ts'
 export {
   KcpSessionConfig,
@@ -19,14 +20,18 @@ export {
   type ResolvedSessionConfig,
   refuseUnknown,
   resolveSessionConfig,
+  type SessionPresetName,
 } from './config.ts'
-export { PeerLink } from './peer-link.ts'
+export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './fec-options.ts'
+export { PeerLink, Traffic } from './peer-link.ts'
+export { FecStats, type PathStats, Pipeline, type PipelineOptions, type Warn } from './pipeline.ts'
 export { Scheduler, type Task } from './scheduler.ts'
 export {
   type CloseReason,
   type Expiring,
   KcpSession,
   type SessionOptions,
+  type SessionPath,
   type SessionStats,
 } from './session.ts'
 export {

@@ -13,6 +13,7 @@
  * @module
  */
 
+import { configError } from '../core/config.ts'
 import { InputResult } from '../core/engine.ts'
 import { KcpError, messageTooLarge } from '../core/errors.ts'
 import { Kcp } from '../core/kcp.ts'
@@ -23,6 +24,7 @@ import type { KcpStats } from '../core/stats.ts'
 import { type CloseNotice, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import { NoticeJudge } from './notice-judge.ts'
+import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
 
 /**
@@ -43,19 +45,34 @@ export interface SessionOptions {
   /** Random u32 at which the session's ts clock starts. A secret: whoever echoes it receives what we send. */
   readonly clockOffset: number
   readonly now: number
-  /** Gets every datagram; lent for the call. */
-  readonly send: (datagram: Uint8Array) => void
+  /** Gets every datagram; lent for the call. `kcp` is who made it. */
+  readonly send: (datagram: Uint8Array, kcp: Kcp) => void
   /** Called after a run of `send`s, for those who gather them. */
   readonly flushed?: () => void
-  /** Bytes that a codec adds to each datagram at most; counted while the peer's address is unproven. */
+  /** Bytes that others add to each datagram at most; counted while the peer's address is unproven. */
   readonly overhead?: number
+  /** What else the way to the peer can do. */
+  readonly path?: SessionPath
   /** What all sessions of a listener may keep for their readers together. */
   readonly memory?: MemoryBudget
   /** Channel 0 of the same peer, when this is another one of its channels: hearing one of them is hearing all. */
   readonly lead?: KcpSession | undefined
 }
 
-export interface SessionStats extends KcpStats {
+/** A session's way to its peer, beyond `send`; a Pipeline is one. */
+export interface SessionPath {
+  /** Sends what is no datagram of the engine: no FEC for it. */
+  sendNotice(notice: Uint8Array): void
+  /** Bytes that an out-of-band payload grows by on the wire; -1: there are none without FEC. */
+  readonly outOfBandOverhead: number
+  sendOutOfBand(conv: number, payload: Uint8Array): void
+  /** Whether `trim` would give memory back, and doing it. */
+  readonly trimmable: boolean
+  trim(): void
+  stats(): PathStats
+}
+
+export interface SessionStats extends KcpStats, PathStats {
   readonly state: 'open' | 'draining' | 'closed'
   readonly closeReason: CloseReason | undefined
   /** ms since something valid was heard. */
@@ -125,6 +142,8 @@ const MAX_ACKS = 1024
 
 /** Tickets are i32 and not 0. */
 const TICKET_MAX = 0x7fff_ffff
+/** Bytes of the conv in front of an out-of-band payload. */
+const CONV_SIZE = 4
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -138,6 +157,8 @@ export class KcpSession implements Task {
   onChange: (() => void) | undefined
   /** Called once, when the peer's address is proven. */
   onProven: (() => void) | undefined
+  /** Called with each out-of-band payload, which is lent for the call. */
+  onUnreliable: ((payload: Uint8Array) => void) | undefined
   /** Called once, when the session is over. */
   onClosed: (() => void) | undefined
 
@@ -164,7 +185,8 @@ export class KcpSession implements Task {
   /** When everything was acknowledged after `end`. */
   private finishedAt = 0
 
-  private readonly sendDatagram: (datagram: Uint8Array) => void
+  private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
+  private readonly path: SessionPath | undefined
   private readonly flushed: (() => void) | undefined
   private readonly clockBase: number
   /** The session whose silence counts: channel 0, or this one. */
@@ -210,6 +232,7 @@ export class KcpSession implements Task {
     this.role = options.role
     this.sendDatagram = options.send
     this.flushed = options.flushed
+    this.path = options.path
     this.clockBase = options.clockOffset - Math.floor(now)
     this.lead = options.lead ?? this
     this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
@@ -274,14 +297,20 @@ export class KcpSession implements Task {
   get maxMessageSize(): number {
     const { maxFragments, mss } = this.kcp
     // A message with more fragments than the peer's window has slots could never be read there.
-    const room = this.bestWnd > 0 ? Math.max(this.bestWnd, SMALLEST_WINDOW) : 127
+    const guess = this.config.kcpGoPeer ? SMALLEST_WINDOW : 127
+    const room = this.bestWnd > 0 ? Math.max(this.bestWnd, SMALLEST_WINDOW) : guess
     return Math.min(maxFragments, room) * mss
   }
 
-  /** Throws ERR_KCP_MESSAGE_TOO_LARGE when a message of `size` bytes cannot be sent to this peer. */
+  /** Throws ERR_KCP_MESSAGE_TOO_LARGE when a message of `size` bytes cannot be sent to this peer, ERR_KCP_SEND when none can. */
   requireFit(size: number): void {
     const { stream, mss } = this.kcp
     const limit = this.maxMessageSize
+    if (size === 0 && !stream && this.config.kcpGoPeer) {
+      throw new KcpError('ERR_KCP_SEND', 'an empty message would stop a kcp-go reader for ever', {
+        detail: { code: -1 },
+      })
+    }
     if (!stream && size > limit) throw messageTooLarge(size, mss, limit / mss)
   }
 
@@ -293,7 +322,15 @@ export class KcpSession implements Task {
       idleMs: Math.max(0, now - this.lead.heardAt),
       proven: this.wasProven,
       forgedNotices: this.notices.misses,
+      ...this.path?.stats(),
     }
+  }
+
+  /** Most bytes of an out-of-band payload; -1 without FEC. */
+  get maxUnreliableSize(): number {
+    if (this.path === undefined || this.path.outOfBandOverhead < 0) return -1
+    // What a full datagram has for segments, less the conv in front of the payload.
+    return this.kcp.mtu - CONV_SIZE
   }
 
   // ---- application -----------------------------------------------------------------------------------------
@@ -333,6 +370,31 @@ export class KcpSession implements Task {
     this.expiring.set(this.tickets, message)
     this.expireAt = Math.min(this.expireAt, message.expiresAt)
     return this.tickets
+  }
+
+  /**
+   * Sends `data` beside the conversation: at once, unnumbered, and not again when it is lost. false: not sent, as the
+   * peer's address is not proven and this would be more than it is worth. Throws ERR_KCP_CLOSED, ERR_KCP_CONFIG without
+   * FEC, ERR_KCP_MESSAGE_TOO_LARGE above `maxUnreliableSize`.
+   */
+  sendUnreliable(data: Uint8Array): boolean {
+    if (!this.open) throw this.closedError()
+    const { kcp, path, maxUnreliableSize } = this
+    if (path === undefined || maxUnreliableSize < 0) {
+      throw configError('fec', undefined, '{ data, parity } for messages out of band')
+    }
+    if (data.length > maxUnreliableSize) {
+      throw new KcpError(
+        'ERR_KCP_MESSAGE_TOO_LARGE',
+        `an unreliable message of ${data.length} bytes is over the limit of ${maxUnreliableSize}`,
+        { detail: { size: data.length, limit: maxUnreliableSize, fragments: 1, maxFragments: 1 } },
+      )
+    }
+    const cost = data.length + path.outOfBandOverhead
+    if (cost > kcp.allowance) return false
+    kcp.allowance -= cost
+    path.sendOutOfBand(this.conv, data)
+    return true
   }
 
   /** The next message, or undefined. Works after the close too, until everything was read. */
@@ -413,8 +475,16 @@ export class KcpSession implements Task {
 
   // ---- network ---------------------------------------------------------------------------------------------
 
-  /** One datagram of this conversation. `wireSize`: its bytes on the wire, if a codec changed them. */
-  receive(datagram: Uint8Array, now: number, wireSize: number = datagram.length): void {
+  /**
+   * One datagram of this conversation. `wireSize`: its bytes on the wire, if those are others. `recovered`: it was lost,
+   * and rebuilt from others.
+   */
+  receive(
+    datagram: Uint8Array,
+    now: number,
+    wireSize: number = datagram.length,
+    recovered: boolean = false,
+  ): void {
     if (this.closed) return
     const { kcp } = this
     this.answering = true
@@ -429,7 +499,7 @@ export class KcpSession implements Task {
     const shut = kcp.rmtWnd === 0
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
     const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
-    const result = kcp.tryInput(datagram, this.ts(now))
+    const result = kcp.tryInput(datagram, this.ts(now), recovered)
     if (result === InputResult.Accepted && current) {
       this.heard = this.lead.heard = true
       this.lead.heardAt = now
@@ -441,7 +511,7 @@ export class KcpSession implements Task {
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
       this.retells = 0
-      this.notices.learn(kcp.proof.heardTs, now)
+      if (!recovered) this.notices.learn(kcp.proof.heardTs, now)
     }
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {
@@ -453,6 +523,11 @@ export class KcpSession implements Task {
     }
     // An ACK costs as much as the PUSH header that caused it, but a list of them must not grow without end.
     if (kcp.acks.count >= MAX_ACKS) this.flush(now)
+  }
+
+  /** An out-of-band payload, lent. No sign of life: anybody can make one. */
+  receiveUnreliable(payload: Uint8Array): void {
+    if (!this.closed) this.onUnreliable?.(payload)
   }
 
   /** The peer's address is proven, here or on another channel. */
@@ -477,7 +552,7 @@ export class KcpSession implements Task {
     if (!this.closed) {
       this.prove(now)
       this.keepAlive(now)
-      if (now >= this.trimAt) this.kcp.trim()
+      if (now >= this.trimAt) this.trim()
       this.retell(now)
       const due = now >= this.retransmitAt(now) || now >= this.writeAt || now >= this.repeatAt(now)
       if (this.urgent || due) this.flush(now)
@@ -697,7 +772,14 @@ export class KcpSession implements Task {
 
   /** When empty windows are given back. */
   private get trimAt(): number {
-    return this.kcp.trimmable ? Math.max(this.flushedAt, this.heardAt) + TRIM_AFTER : NEVER
+    if (!this.kcp.trimmable && this.path?.trimmable !== true) return NEVER
+    // All channels share the way to the peer.
+    return Math.max(this.flushedAt, this.lead.heardAt) + TRIM_AFTER
+  }
+
+  private trim(): void {
+    if (this.kcp.trimmable) this.kcp.trim()
+    this.path?.trim()
   }
 
   /** A window that opened again is told until data comes, as long as the peer may still believe it closed. */
@@ -769,7 +851,12 @@ export class KcpSession implements Task {
   }
 
   private sendNotice(kind: NoticeKind, now: number): void {
-    this.sendDatagram(this.notice(kind, now))
+    const notice = this.notice(kind, now)
+    if (this.path !== undefined) {
+      this.path.sendNotice(notice)
+      return
+    }
+    this.sendDatagram(notice, this.kcp)
     this.flushed?.()
   }
 

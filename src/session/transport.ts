@@ -14,7 +14,10 @@ export interface PeerAddress {
 
 /** What a transport calls. A callback never throws into the transport. */
 export interface DatagramHandler<Peer = PeerAddress> {
-  /** One datagram. `datagram` is lent for this call: who keeps it, copies it. */
+  /**
+   * One datagram. `datagram` is lent for this call: who keeps it, copies it. It may come back changed: a cipher opens it
+   * where it lies.
+   */
   onDatagram(datagram: Uint8Array, peer: Peer): void
   /**
    * A fault of the path, such as ECONNREFUSED. Not the end of the transport.

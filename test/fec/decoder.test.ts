@@ -548,3 +548,30 @@ test('whatever arrives, nothing is thrown, bounds hold, and what comes out is se
     { numRuns: 100 },
   )
 })
+
+test('channels: data of each of them is taken in and given back, that of others is not', () => {
+  const shards = encode(encoder(), [push(0, 20, CONV), push(1, 20, CONV + 1), push(2, 20, CONV + 2)])
+  const decoder = make({ channels: 3 })
+  deepEqual(giveAll(decoder, [shards[0]!, shards[3]!, shards[4]!]), [
+    hex(push(1, 20, CONV + 1)),
+    hex(push(2, 20, CONV + 2)),
+  ])
+  const narrow = make({ channels: 2 })
+  deepEqual(giveAll(narrow, [shards[0]!, shards[1]!, shards[3]!]), [])
+  equal(narrow.counters.badSegments, 1)
+  give(narrow, shards[2]!)
+  equal(narrow.counters.foreign, 1)
+})
+
+test('a frugal decoder has memory for the latest group only', () => {
+  const decoder = fresh()
+  decoder.frugal = true
+  for (let number = 0; number < 10; number++) {
+    give(decoder, group(number)[0]!)
+    equal(decoder.heldBytes, 3 * 1536)
+  }
+  equal(decoder.counters.abandoned, 9)
+  decoder.frugal = false
+  for (let number = 10; number < 13; number++) give(decoder, group(number)[0]!)
+  equal(decoder.heldBytes, 4 * 3 * 1536)
+})

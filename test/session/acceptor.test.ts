@@ -186,12 +186,12 @@ test("lifecycle 'none' answers a stranger's PUSH with nothing", () => {
 test('an answer is never longer than its question', () => {
   const door = new Door({ maxPendingPerHost: 1 })
   for (const line of ['wask', 'push sn=9000 frg=0 ""', 'push sn=0 una=1 frg=0 ""', 'ack sn=3', 'wins']) {
-    const before = door.acceptor.bytesOut
+    const before = door.acceptor.traffic.bytesOut
     door.sent.length = 0
     door.knock('eve', line)
     ok(door.sent.length <= 1, line)
     for (const answer of door.sent) ok(/wins|control <20 B>/.test(answer), answer)
-    ok(door.acceptor.bytesOut - before <= 24)
+    ok(door.acceptor.traffic.bytesOut - before <= 24)
   }
 })
 

@@ -45,7 +45,10 @@ test('without a codec datagrams pass as they are, and are counted', () => {
   link.send(bytes('hello'))
   link.send(bytes('you'))
   deepEqual(sent, ['bob hello', 'bob you'])
-  deepEqual([link.datagramsOut, link.bytesOut, link.codecDrops, link.overhead], [2, 8, 0, 0])
+  deepEqual(
+    [link.traffic.datagramsOut, link.traffic.bytesOut, link.traffic.codecDrops, link.overhead],
+    [2, 8, 0, 0],
+  )
   deepEqual(opened(link, 'back'), ['back'])
 })
 
@@ -54,10 +57,10 @@ test('a codec is applied on the way out and undone on the way in', () => {
   const link = new PeerLink(transport, 'bob', letter('x'))
   link.send(bytes('hello'))
   deepEqual(sent, ['bob xhello'])
-  equal(link.bytesOut, 6)
+  equal(link.traffic.bytesOut, 6)
   deepEqual(opened(link, 'xback'), ['back'])
   deepEqual(opened(link, 'back'), [])
-  equal(link.codecDrops, 1)
+  equal(link.traffic.codecDrops, 1)
 })
 
 test('the mtu is the wish, the path, less what the codec adds', () => {
@@ -86,7 +89,7 @@ test('a codec may drop, multiply, or throw: none of it reaches who sends or rece
   link.send(bytes('e'))
   deepEqual(opened(link, 'f'), [])
   deepEqual(sent, ['bob b', 'bob b'])
-  equal(link.codecDrops, 3)
+  equal(link.traffic.codecDrops, 3)
 })
 
 test('what a receiver throws is not taken for the codec s fault', () => {
@@ -100,7 +103,7 @@ test('what a receiver throws is not taken for the codec s fault', () => {
     thrown = error
   }
   equal((thrown as Error).message, 'mine')
-  equal(link.codecDrops, 0)
+  equal(link.traffic.codecDrops, 0)
 })
 
 test('a link uses a fork of its own where the codec has one', () => {

@@ -25,7 +25,7 @@ function write(transport: DatagramTransport<string>): void {
   session.ask(20)
   session.run(20)
   session.abort(20)
-  equal(link.datagramsOut, 7)
+  equal(link.traffic.datagramsOut, 7)
 }
 
 test('a transport that takes batches gets one per flush, of the very datagrams that send would get', () => {
