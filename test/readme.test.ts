@@ -308,6 +308,11 @@ test('members in the tables exist', () => {
   assert.deepEqual(reasons.sort(), [...union.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason!).sort())
 })
 
+test('every reason to drop a datagram is in the table of reasons', () => {
+  const told = table(english, '`foreign`', '`outOfWindow`').flatMap((row) => codes(row[0]!))
+  assert.deepEqual(told.sort(), Object.keys(new KcpListener().stats().drops).sort())
+})
+
 test('every error that is thrown is in the table of errors', () => {
   const used = new Set<string>()
   for (const file of readdirSync('src', { recursive: true, encoding: 'utf8' })) {

@@ -11,7 +11,7 @@ import { KcpError } from '../core/errors.ts'
 import {
   Acceptor,
   type AcceptorLimits,
-  type DropCounters,
+  DropCounters,
   LIMIT_FIELDS,
   resolveLimits,
   unmapped,
@@ -111,8 +111,11 @@ export interface KcpListenerStats {
   readonly datagramsOut: number
   readonly bytesIn: number
   readonly bytesOut: number
-  /** Datagrams of strangers that were dropped, by reason. */
+  /** Datagrams of strangers, and what sessions dropped, by reason. */
   readonly drops: Readonly<DropCounters>
+  /** Peers without a place that were asked to prove their address, and how often one did. */
+  readonly challenged: number
+  readonly challengesAnswered: number
   /** Payload bytes kept for readers. */
   readonly memoryUsed: number
   /** Datagrams of all peers and strangers: sealed, opened, and such as could not be opened. */
@@ -321,7 +324,9 @@ export class KcpListener
       datagramsOut: acceptor?.traffic.datagramsOut ?? 0,
       bytesIn: acceptor?.bytesIn ?? 0,
       bytesOut: acceptor?.traffic.bytesOut ?? 0,
-      drops: { ...(acceptor?.drops ?? ({} as DropCounters)) },
+      drops: { ...(acceptor?.totalDrops() ?? new DropCounters()) },
+      challenged: acceptor?.challenged ?? 0,
+      challengesAnswered: acceptor?.challengesAnswered ?? 0,
       memoryUsed: acceptor?.memoryUsed ?? 0,
       crypto: {
         sealed: acceptor?.traffic.sealed ?? 0,

@@ -3,13 +3,15 @@
  * every table that a stranger can fill within its bound, and never answers with more than it was sent.
  *
  * Checks go from cheap to dear: length · known (address, conv)? · a first PUSH? · tombstone · limits. A datagram that
- * fails one is counted by its reason and dropped.
+ * fails one is counted by its reason and dropped. When no place for an unproven peer is left, the peer may prove itself
+ * without one (stateless-challenge.ts): so a flood of forged addresses keeps nobody out.
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
 import type { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
+import { seqAdd } from '../core/seq.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
 import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
@@ -19,6 +21,7 @@ import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
 import { KcpSession } from './session.ts'
+import { StatelessChallenges } from './stateless-challenge.ts'
 import { Suspicion } from './suspicion.ts'
 import { TimeWait } from './time-wait.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
@@ -60,9 +63,9 @@ export function resolveLimits(options: object): AcceptorLimits {
   return limits as unknown as AcceptorLimits
 }
 
-/** Why datagrams of strangers were dropped. */
+/** Why datagrams, and segments of them, were dropped. */
 export class DropCounters {
-  /** Neither KCP nor a notice of ours. */
+  /** Of strangers: neither KCP nor a notice of ours. */
   foreign = 0
   /** Of no conversation here, and no beginning of one. */
   unknown = 0
@@ -70,9 +73,9 @@ export class DropCounters {
   tombstone = 0
   /** `maxConnections` is reached. */
   connections = 0
-  /** `maxPending` is reached. */
+  /** `maxPending` is reached. The peer gets a stateless challenge; once it has answered, its next PUSH is let in. */
   pending = 0
-  /** `maxPendingPerHost` is reached. */
+  /** `maxPendingPerHost` is reached. The same. */
   pendingPerHost = 0
   /** Too many streams wait to be accepted. */
   backlog = 0
@@ -82,6 +85,20 @@ export class DropCounters {
   codec = 0
   /** The cipher could not open it: another key, another cipher, or noise. */
   cipher = 0
+  /** Of a session: no segments, or from some segment on. */
+  malformed = 0
+  /** Segments whose una is beyond what was sent. */
+  forgedUna = 0
+  /** ACKs that name no transmission in flight: late, repeated or forged. */
+  staleAcks = 0
+  /** PUSHes that were here already. */
+  duplicates = 0
+  /** PUSHes beyond the receive window, or too far behind it. */
+  outOfWindow = 0
+  /** PUSHes for which `maxRecvBytes` or `maxMemory` left no room. */
+  overLimit = 0
+  /** Close notices that proved nothing. */
+  forgedNotices = 0
 }
 
 export interface AcceptorOptions<Peer> {
@@ -121,6 +138,7 @@ interface Member<Peer> {
 }
 
 export class Acceptor<Peer> {
+  /** Of strangers, and of sessions that are over; see `totalDrops`. */
   readonly drops: DropCounters = new DropCounters()
   /** Sessions opened so far. */
   accepted = 0
@@ -137,6 +155,7 @@ export class Acceptor<Peer> {
   private readonly channels: number
   private readonly memory: MemoryBudget
   private readonly timeWait: TimeWait
+  private readonly challenges: StatelessChallenges
   /** Peers with at least one session, by address. */
   private readonly peers: Map<string, PeerEntry<Peer>> = new Map()
   /** Unproven sessions by host. */
@@ -159,6 +178,8 @@ export class Acceptor<Peer> {
     this.channels = options.channels ?? 1
     this.memory = { used: 0, limit: options.limits.maxMemory }
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
+    const { maxPending, maxPendingPerHost } = options.limits
+    this.challenges = new StatelessChallenges(options.random, maxPending, maxPendingPerHost)
   }
 
   /** Sessions alive, and of these the unproven ones. */
@@ -172,9 +193,25 @@ export class Acceptor<Peer> {
   get memoryUsed(): number {
     return this.memory.used
   }
+  /** Challenges to peers for which no place was free, and how many of them were answered. */
+  get challenged(): number {
+    return this.challenges.sent
+  }
+  get challengesAnswered(): number {
+    return this.challenges.answered
+  }
   /** Ended conversations still remembered. */
   get tombstones(): number {
     return this.timeWait.size
+  }
+
+  /** What was dropped so far, and why; adds the living sessions up. */
+  totalDrops(): DropCounters {
+    const total = Object.assign(new DropCounters(), this.drops)
+    for (const { sessions } of this.peers.values()) {
+      for (const { session } of sessions.values()) addDrops(total, session)
+    }
+    return total
   }
 
   /** One datagram from anybody. The session that it belongs to has its turn at the end of this one. */
@@ -289,7 +326,7 @@ export class Acceptor<Peer> {
   /** Whether a stranger's datagram opens a session; if not it is counted, and answered where that helps. */
   private mayOpen(datagram: Uint8Array, conv: number, entry: PeerEntry<Peer>, now: number): boolean {
     const { drops } = this
-    const { limits, config } = this.options
+    const { limits } = this.options
     const tombstone = conv < 0 ? undefined : this.timeWait.find(`${entry.key}|${conv}`, now)
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
@@ -314,25 +351,61 @@ export class Acceptor<Peer> {
     }
     if (cmd === Command.WindowAsk && this.accepting) {
       // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
-      reply(entry, windowTell(conv, Math.min(config.kcp.rcvWnd, 65_535)))
+      reply(entry, windowTell(conv, this.wnd))
       drops.unknown++
       return false
     }
-    // A conversation begins with a PUSH of the first window, from a peer that has received nothing yet.
-    const sn = readU32(datagram, 12)
-    const first = cmd === Command.Push && sn < config.kcp.rcvWnd && readU32(datagram, 16) === 0
-    if (!first || !this.accepting || !this.isGroupFree(conv, entry)) {
+    const name = this.nameOf(conv, entry)
+    const { key, host } = entry
+    const answers = cmd === Command.Ack && this.challenges.hear(datagram, key, host, conv, name, now)
+    // What follows in the same datagram as the answer may be the PUSH that waits for it.
+    const at = answers ? KCP_OVERHEAD + readU32(datagram, 20) : 0
+    if (answers && at === datagram.length) return false
+    if (!this.isFirst(datagram, at, conv) || !this.accepting || !this.isGroupFree(conv, entry)) {
       drops.unknown++
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       return false
     }
+    const proven = this.challenges.find(name, now) !== undefined
     if (this.count + this.channels > limits.maxConnections) drops.connections++
-    else if (this.pending >= limits.maxPending) drops.pending++
-    else if ((this.pendingByHost.get(entry.host) ?? 0) >= limits.maxPendingPerHost) drops.pendingPerHost++
-    else if (!this.options.hasBacklog()) drops.backlog++
+    else if (!proven && this.pending >= limits.maxPending) {
+      drops.pending++
+      this.challenge(conv, entry, now)
+    } else if (!proven && (this.pendingByHost.get(host) ?? 0) >= limits.maxPendingPerHost) {
+      drops.pendingPerHost++
+      this.challenge(conv, entry, now)
+    } else if (!this.options.hasBacklog()) drops.backlog++
     else if (this.options.admit?.(entry.link.peer, conv, datagram) === false) drops.refused++
     else return true
     return false
+  }
+
+  /** Whether the segment at `at` begins a conversation: a PUSH of the first window, of a peer that has received nothing. */
+  private isFirst(datagram: Uint8Array, at: number, conv: number): boolean {
+    const room = datagram.length - at - KCP_OVERHEAD
+    return (
+      room >= 0 &&
+      datagram[at + 4] === Command.Push &&
+      readU32(datagram, at) === conv &&
+      readU32(datagram, at + 12) < this.options.config.kcp.rcvWnd &&
+      readU32(datagram, at + 16) === 0 &&
+      readU32(datagram, at + 20) <= room
+    )
+  }
+
+  /** Has a peer for which no place is free prove its address before it gets one. Nothing is kept of it. */
+  private challenge(conv: number, entry: PeerEntry<Peer>, now: number): void {
+    reply(entry, this.challenges.challenge(entry.key, conv, this.wnd, now))
+  }
+
+  /** What all channels of a peer have in common. */
+  private nameOf(conv: number, entry: PeerEntry<Peer>): string {
+    return `${entry.key}|${conv - (conv % this.channels)}`
+  }
+
+  /** The window that answers without a session tell. */
+  private get wnd(): number {
+    return Math.min(this.options.config.kcp.rcvWnd, 65_535)
   }
 
   /** Whether `conv` can be a channel of a new peer: its group has no conv 0, and no channel that is alive. */
@@ -360,9 +433,12 @@ export class Acceptor<Peer> {
       warn,
     })
     entry.pipeline = pipeline
-    const lead = this.open(first, entry, pipeline, now, undefined)
+    const name = this.nameOf(conv, entry)
+    const origin = this.challenges.find(name, now)
+    this.challenges.forget(name)
+    const lead = this.open(first, entry, pipeline, now, undefined, origin)
     const sessions = [lead]
-    for (let i = 1; i < channels; i++) sessions.push(this.open(first + i, entry, pipeline, now, lead))
+    for (let i = 1; i < channels; i++) sessions.push(this.open(first + i, entry, pipeline, now, lead, origin))
     if (sessions.length > 1) {
       for (const session of sessions) {
         const { onProven } = session
@@ -372,16 +448,20 @@ export class Acceptor<Peer> {
         }
       }
     }
+    // Before the application may do anything, such as end them.
+    if (origin !== undefined) lead.trust()
     this.options.onSessions(sessions, entry.link.peer)
     return { session: sessions[index]!, pipeline }
   }
 
+  /** `origin`: where the clock begins that a stateless challenge has told the peer already. */
   private open(
     conv: number,
     entry: PeerEntry<Peer>,
     pipeline: Pipeline<Peer>,
     now: number,
     lead: KcpSession | undefined,
+    origin: number | undefined,
   ): KcpSession {
     const { config, random, scheduler } = this.options
     const session = new KcpSession({
@@ -390,7 +470,7 @@ export class Acceptor<Peer> {
       role: 'server',
       mtu: this.mtu,
       overhead: pipeline.overhead,
-      clockOffset: random() >>> 0,
+      clockOffset: origin === undefined ? random() >>> 0 : seqAdd(origin, Math.floor(now)),
       now,
       send: pipeline.send,
       flushed: pipeline.flushed,
@@ -422,6 +502,7 @@ export class Acceptor<Peer> {
   private forget(session: KcpSession, entry: PeerEntry<Peer>, pipeline: Pipeline<Peer>): void {
     const { scheduler } = this.options
     if (!session.proven) this.changePending(entry, -1)
+    addDrops(this.drops, session)
     entry.sessions.delete(session.conv)
     if (entry.sessions.size === 0) this.peers.delete(entry.key)
     if (![...entry.sessions.values()].some((other) => other.pipeline === pipeline)) {
@@ -457,6 +538,17 @@ function unreadable(key: string, sealed: boolean): string {
 function reply<Peer>({ link }: PeerEntry<Peer>, datagram: Uint8Array): void {
   link.send(datagram)
   link.flushed()
+}
+
+function addDrops(to: DropCounters, { kcp, forgedNotices }: KcpSession): void {
+  const { counters } = kcp
+  to.malformed += counters.inputErrors
+  to.forgedUna += counters.forgedUna
+  to.staleAcks += counters.staleAcks
+  to.duplicates += counters.duplicates
+  to.outOfWindow += counters.outOfWindow
+  to.overLimit += counters.overLimit
+  to.forgedNotices += forgedNotices
 }
 
 /** Throws ERR_KCP_CONFIG unless `conv` is a u32 above 0: some servers take 0 for "choose one for me". */

@@ -19,7 +19,7 @@ const DRIFT = 500
 const CLOCK_AGE = 10_000
 
 export class NoticeJudge {
-  /** Notices that proved nothing. */
+  /** Notices that proved nothing, or came after too many of those. */
   misses = 0
   /** Whether the peer ever told its clock. */
   clockKnown = false
@@ -45,11 +45,11 @@ export class NoticeJudge {
 
   /** Whether to heed a notice. */
   believes(notice: CloseNotice, now: number): boolean {
-    if (this.misses >= NOTICE_MISSES) return false
     const believed =
-      notice.kind === NoticeKind.Reset && notice.ts === undefined
+      this.misses < NOTICE_MISSES &&
+      (notice.kind === NoticeKind.Reset && notice.ts === undefined
         ? this.answersPush(notice)
-        : this.fits(notice) && this.proves(notice, now)
+        : this.fits(notice) && this.proves(notice, now))
     if (!believed) this.misses++
     return believed
   }

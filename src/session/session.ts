@@ -293,6 +293,11 @@ export class KcpSession implements Task {
     return this.wasProven
   }
 
+  /** Close notices dropped because they proved nothing. */
+  get forgedNotices(): number {
+    return this.notices.misses
+  }
+
   /** Most bytes that one message can have towards this peer. In stream mode there is no limit. */
   get maxMessageSize(): number {
     const { maxFragments, mss } = this.kcp
@@ -321,7 +326,7 @@ export class KcpSession implements Task {
       closeReason: this.closeReason,
       idleMs: Math.max(0, now - this.lead.heardAt),
       proven: this.wasProven,
-      forgedNotices: this.notices.misses,
+      forgedNotices: this.forgedNotices,
       ...this.path?.stats(),
     }
   }
@@ -491,7 +496,9 @@ export class KcpSession implements Task {
     if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
-      if (notice !== undefined && notice.conv === this.conv) this.heed(notice, now)
+      const ours = notice?.conv === this.conv && this.config.lifecycle === 'fin'
+      if (ours) this.heed(notice, now)
+      else kcp.counters.inputErrors++
       return
     }
     const stored = kcp.counters.segmentsIn
@@ -878,7 +885,7 @@ export class KcpSession implements Task {
   }
 
   private heed(notice: CloseNotice, now: number): void {
-    if (this.config.lifecycle !== 'fin' || !this.notices.believes(notice, now)) return
+    if (!this.notices.believes(notice, now)) return
     this.lead.heardAt = now
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()

@@ -249,6 +249,46 @@ test('maxPending: strangers fill no table, and there is room again after five se
   equal(listener.stats().sessions, 1)
 })
 
+test('while forged addresses hold every place, clients of ours and stock ones get in after one repeat', async () => {
+  for (const [seed, loss] of [
+    [1, 0],
+    [2, 0.1],
+  ] as const) {
+    const world = new World({ link: { delayMs: 20, loss }, seed })
+    const listener = await world.listen({ preset: 'fast', maxPending: 20 }, (stream) => {
+      stream.on('data', (chunk) => stream.write(chunk))
+    })
+    let host = 0
+    const flood = (): void => {
+      for (let i = 0; i < 20; i++, host++) {
+        const from = { address: `10.${host >> 16}.${(host >> 8) & 255}.${host & 255}`, port: 9 }
+        world.network.link(from, SERVER).set({ loss: 0, delayMs: 0 })
+        world.network.inject(parseTrace('push sn=0 frg=0 "x"', { conv: 1 + host }), from, SERVER)
+      }
+      world.clock.setTimeout(flood, 250)
+    }
+    flood()
+    await world.run(50)
+    equal(listener.stats().pending, 20)
+    for (let i = 0; i < 8; i++) {
+      const client = await world.connect({ preset: 'fast' })
+      await client.send(`ours ${i}`)
+      const began = world.clock.now()
+      equal(String(await world.within(client.recv(), 20_000)), `ours ${i}`, `seed ${seed}`)
+      if (loss === 0) ok(world.clock.now() - began < 300, `took ${world.clock.now() - began} ms`)
+      client.destroy()
+      const peer = new StockPeer(world.network, world.clock, { conv: 900 + i, to: SERVER })
+      peer.send(`stock ${i}`)
+      await world.until(() => peer.messages.length > 0, 20_000)
+      equal(String(peer.messages[0]), `stock ${i}`)
+    }
+    const { challenged, challengesAnswered, drops } = listener.stats()
+    // Some find one of the places that fall free together every five seconds.
+    ok(challengesAnswered >= 10, `${challengesAnswered} proved themselves without a place`)
+    equal(challenged, drops.pending)
+  }
+})
+
 test('a session that is proven frees its place among the pending', async () => {
   const world = new World()
   const listener = await world.listen({ maxPending: 1 })

@@ -44,6 +44,7 @@ class Door {
     limits: Partial<AcceptorLimits> = {},
     config: KcpSessionConfig = {},
     codec?: PacketCodec<string>,
+    channels = 1,
   ) {
     const transport: DatagramTransport<string> = {
       send: (datagram, peer) => void this.sent.push(`${peer} < ${formatDatagram(datagram)}`),
@@ -58,6 +59,7 @@ class Door {
       scheduler: this.scheduler,
       random: () => 1_000_000,
       hasBacklog: () => this.hasBacklog,
+      channels,
       onSessions: (sessions) => void this.sessions.push(...sessions),
     })
   }
@@ -75,7 +77,8 @@ class Door {
   /** Answers the session's latest challenge, as any KCP does. */
   prove(peer: string, conv = 7): void {
     this.clock.advance(0)
-    const ts = /push sn=4294967295 .*?ts=(\d+)/.exec(this.sent.splice(0).join('\n'))?.[1]
+    const own = this.sent.splice(0).filter((line) => line.startsWith(`${peer} `))
+    const ts = /push sn=4294967295 .*?ts=(\d+)/.exec(own.join('\n'))?.[1]
     if (ts === undefined) throw new Error('there was no challenge')
     this.knock(peer, `ack sn=4294967295 ts=${ts}`, conv)
   }
@@ -135,6 +138,116 @@ test('every reason to drop a stranger s datagram has its counter', () => {
   equal(door.acceptor.sessions, 4)
   door.knock('dave', 'push sn=0 frg=0 "x"')
   deepEqual(counted(), { foreign: 1, unknown: 2, pendingPerHost: 1, pending: 1, backlog: 1, connections: 1 })
+})
+
+test('what a session drops is counted by its reason too, and stays counted when it is over', () => {
+  const door = new Door({}, { maxRecvBytes: 200, kcp: { rcvWnd: 128 } })
+  const counted = (): Record<string, number> =>
+    Object.fromEntries(Object.entries(door.acceptor.totalDrops()).filter(([, count]) => count > 0))
+  door.knock('bob', 'push sn=0 frg=0 "x"')
+  const seen: Record<string, number> = {}
+  const expect = (line: string | Uint8Array, reason: string): void => {
+    if (typeof line === 'string') door.knock('bob', line)
+    else door.receive('bob', line)
+    seen[reason] = (seen[reason] ?? 0) + 1
+    deepEqual(counted(), seen, reason)
+  }
+  expect('wins una=1', 'forgedUna')
+  expect('ack sn=0 ts=5', 'staleAcks')
+  expect('push sn=0 frg=0 "x"', 'duplicates')
+  expect('push sn=129 frg=0 "x"', 'outOfWindow')
+  expect('push sn=2 frg=0 <250 B>', 'overLimit')
+  expect(
+    encodeNotice({ conv: 7, kind: NoticeKind.Fin, sn: 1, done: true, ts: 500_000, echo: 1 }),
+    'forgedNotices',
+  )
+  const short = parseTrace('wins', { conv: 7 })
+  for (const size of [4, 19, 20, 21, 23]) expect(short.subarray(0, size), 'malformed')
+  expect(parseTrace('push sn=1 frg=0 "xyz"', { conv: 7 }).subarray(0, 25), 'malformed')
+  door.sessions[0]!.abort(0)
+  equal(door.acceptor.sessions, 0)
+  deepEqual(counted(), seen, 'after the end')
+  door.knock('eve', 'ack sn=0')
+  deepEqual(counted(), { ...seen, unknown: 1 })
+})
+
+test("with lifecycle 'none' a notice is noise, and counted", () => {
+  const door = new Door({}, { lifecycle: 'none' })
+  door.knock('bob', 'push sn=0 frg=0 "x"')
+  door.receive('bob', encodeNotice({ conv: 7, kind: NoticeKind.Reset, sn: 0, done: true, ts: 1, echo: 1 }))
+  equal(door.acceptor.totalDrops().malformed, 1)
+  equal(door.sessions[0]!.closed, false)
+})
+
+/** The answers to a PUSH for which there was no place. */
+function challengeTs(door: Door, peer: string): string {
+  const line = door.sent.splice(0).find((one) => one.startsWith(`${peer} < push sn=4294967295`))
+  const ts = /ts=(\d+)/.exec(line ?? '')?.[1]
+  ok(ts !== undefined, `${peer} was challenged`)
+  return ts
+}
+
+test('who finds no place is challenged without one, and once it has answered comes in at once', () => {
+  for (const limits of [{ maxPending: 2 }, { maxPending: 2, maxPendingPerHost: 1 }]) {
+    const door = new Door(limits)
+    for (const host of ['eve1', 'eve2', 'eve3']) door.knock(host, 'push sn=0 frg=0 "x"')
+    equal(door.acceptor.pendingSessions, 2)
+    door.sent.length = 0
+    door.knock('bob', 'push sn=0 frg=0 "hi"')
+    equal(door.sent.length, 1)
+    const ts = challengeTs(door, 'bob')
+    deepEqual([door.acceptor.sessions, door.acceptor.challenged], [2, 2])
+
+    door.knock('bob', `ack sn=4294967295 una=0 ts=${ts}`)
+    deepEqual([door.acceptor.sessions, door.acceptor.challengesAnswered], [2, 1])
+    equal(door.acceptor.drops.unknown, 0, 'the answer is no noise')
+    door.clock.advance(200)
+    door.knock('bob', 'push sn=0 frg=0 "hi"')
+    deepEqual([door.acceptor.sessions, door.acceptor.pendingSessions], [3, 2])
+    const session = door.sessions[2]!
+    equal(session.proven, true)
+    equal(String(Buffer.from(session.recv()!)), 'hi')
+    // Its clock goes on where the challenge had it.
+    session.write(new Uint8Array(1), door.clock.now())
+    door.clock.advance(0)
+    const sentAt = Number(/push sn=0 .*?ts=(\d+)/.exec(door.sent.join('\n'))![1])
+    equal((sentAt - Number(ts)) >>> 0, 200)
+    // The proof was for one session.
+    session.abort(door.clock.now())
+    door.knock('bob', 'push sn=0 frg=0 "hi"', 8)
+    equal(door.acceptor.sessions, 2)
+  }
+})
+
+test('an answer to a stateless challenge may bring the PUSH along', () => {
+  const door = new Door({ maxPending: 1 })
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  door.knock('bob', 'push sn=0 frg=0 "hi"')
+  const ts = challengeTs(door, 'bob')
+  door.knock('bob', `ack sn=4294967295 una=0 ts=${ts} | push sn=0 frg=0 "hi"`)
+  equal(String(Buffer.from(door.sessions[1]!.recv()!)), 'hi')
+  equal(door.sessions[1]!.proven, true)
+  // Behind the answer only what could have come first.
+  door.knock('carol', 'push sn=0 frg=0 "hi"')
+  const other = challengeTs(door, 'carol')
+  for (const rest of ['push sn=500 frg=0 "hi"', 'push sn=0 una=1 frg=0 "hi"', 'wask']) {
+    door.knock('carol', `ack sn=4294967295 una=0 ts=${other} | ${rest}`)
+  }
+  equal(door.acceptor.sessions, 2)
+})
+
+test('all channels of a peer that proved itself without a place are proven', () => {
+  const door = new Door({ maxPending: 1 }, {}, undefined, 4)
+  door.knock('eve', 'push sn=0 frg=0 "x"', 9)
+  door.knock('bob', 'push sn=0 frg=0 "hi"', 41)
+  door.knock('bob', `ack sn=4294967295 una=0 ts=${challengeTs(door, 'bob')}`, 41)
+  // Another channel of the same peer may be the first to come again.
+  door.knock('bob', 'push sn=0 frg=0 "hi"', 43)
+  deepEqual(
+    door.sessions.slice(4).map(({ conv, proven }) => [conv, proven]),
+    [40, 41, 42, 43].map((conv) => [conv, true]),
+  )
+  equal(door.acceptor.pendingSessions, 4)
 })
 
 test('what the codec refuses is counted, and makes no entry for its sender', () => {
