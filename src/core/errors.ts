@@ -44,6 +44,8 @@ export type KcpErrorCode =
   | 'ERR_KCP_CLOSED'
   /** A connection cannot be made (name not found, refused). */
   | 'ERR_KCP_CONNECT'
+  /** Authenticated mode: the peer did not answer the handshake, or new keys could not be agreed; `detail.timeout` in ms. */
+  | 'ERR_KCP_HANDSHAKE'
   /** The socket failed; `cause` is the system's error. */
   | 'ERR_KCP_IO'
   /** The peer no longer knows this conversation. */

@@ -3,7 +3,26 @@
  * keys, bytes, time and primitives.
  * @module
  */
+export { Association } from './association.ts'
+export { SecureClient, type SecureClientOptions } from './client.ts'
+export {
+  type ClientKeys,
+  type Identity,
+  identityOf,
+  type ServerKeys,
+  type SharedKey,
+} from './identity.ts'
+export {
+  type ResolvedLimits,
+  type ResolvedTuning,
+  resolveSecureLimits,
+  resolveTuning,
+  SecureCounters,
+  type SecureLimits,
+  type SecureTuning,
+} from './limits.ts'
 export { CipherState, type HandshakeOptions, type HandshakeResult, HandshakeState } from './noise.ts'
+export { PathMtu } from './path-mtu.ts'
 export {
   type CipherName,
   KEY_SIZE,
@@ -13,3 +32,5 @@ export {
   TAG_SIZE,
 } from './primitives.ts'
 export { REPLAY_WINDOW, ReplayWindow } from './replay-window.ts'
+export { SecureServer, type SecureServerOptions } from './server.ts'
+export { ControlKind, DatagramType, RECORD_OVERHEAD } from './wire.ts'

@@ -70,8 +70,13 @@ export class CipherState {
     this.n = 0
   }
 
-  get hasKey(): boolean {
-    return this.key !== undefined
+  /** What takes the state back to where it is now. */
+  save(): () => void {
+    const { key, n } = this
+    return () => {
+      this.key = key
+      this.n = n
+    }
   }
 
   encryptWithAd(associated: Uint8Array, plain: Uint8Array): Uint8Array {
@@ -144,6 +149,17 @@ class SymmetricState {
     return plain
   }
 
+  /** What takes the state back to where it is now. */
+  save(): () => void {
+    const { ck, h } = this
+    const restore = this.cipherState.save()
+    return () => {
+      this.ck = ck
+      this.h = h
+      restore()
+    }
+  }
+
   /** The key of what the initiator sends, and of what the responder sends. */
   split(): readonly [Uint8Array, Uint8Array] {
     const [first, second] = this.hkdf(EMPTY, 2)
@@ -185,7 +201,7 @@ export interface HandshakeResult {
   readonly hash: Uint8Array
 }
 
-/** A HandshakeState (section 5.3). After a `read` that failed it is spent. */
+/** A HandshakeState (section 5.3). A `read` that fails leaves it as it was, so that a forged message ends nothing. */
 export class HandshakeState {
   /** IK: the peer's static key, once it is known. */
   remotePublicKey: Uint8Array | undefined
@@ -237,6 +253,18 @@ export class HandshakeState {
 
   /** The payload of the peer's next message; undefined when it is none. */
   read(message: Uint8Array): Uint8Array | undefined {
+    const { remotePublicKey, re } = this
+    const restore = this.symmetric.save()
+    const payload = this.tryRead(message)
+    if (payload === undefined) {
+      restore()
+      this.remotePublicKey = remotePublicKey
+      this.re = re
+    }
+    return payload
+  }
+
+  private tryRead(message: Uint8Array): Uint8Array | undefined {
     const { options, symmetric } = this
     let at = 0
     const take = (size: number): Uint8Array | undefined => {

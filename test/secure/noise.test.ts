@@ -99,14 +99,14 @@ for (const vector of vectors) {
 
   test(`${vector.protocol_name} takes no message of which a bit was turned`, () => {
     const [first, second] = vector.messages.map(({ ciphertext }) => fromHex(ciphertext))
-    for (let bit = 0; bit < 8 * first!.length; bit += 5) {
+    for (let bit = 0; bit < 8 * first!.length; bit += 13) {
       // The top bit of an X25519 key is ignored (RFC 7748 section 5), but the hash of the transcript knows it.
       const [, responder] = bothEnds(vector)
       const turned = first!.slice()
       turned[bit >> 3]! ^= 1 << (bit & 7)
       equal(responder.read(turned), undefined, `bit ${bit}`)
     }
-    for (let bit = 0; bit < 8 * second!.length; bit += 5) {
+    for (let bit = 0; bit < 8 * second!.length; bit += 13) {
       const [initiator] = bothEnds(vector)
       initiator.write(new Uint8Array())
       const [again] = bothEnds(vector)

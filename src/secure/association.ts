@@ -1,0 +1,481 @@
+/**
+ * What two ends have when a handshake is done: keys, and an address that is proven. It seals and opens records, replaces
+ * keys, follows the peer to a new address once that is proven, finds out what the path carries, and ends. Both ends use
+ * it; the client asks for new keys and the server follows addresses. Time is an argument; `poll` does what is due.
+ *
+ *     keys   current ── replaced by next, once a record under next was opened ──► previous ── OVERLAP ──► gone
+ *
+ * @module
+ */
+import { KcpError } from '../core/errors.ts'
+import { readU32, writeU32 } from '../core/segment.ts'
+import { type Identity, rekeyPrologueOf } from './identity.ts'
+import { Keys, RecordResult } from './keys.ts'
+import {
+  CHALLENGE_INTERVAL,
+  CLOSING_TIME,
+  HANDSHAKE_LIFETIME,
+  OVERLAP,
+  REJECT_AFTER_RECORDS,
+  REKEY_INTERVAL_MIN,
+  REKEY_PATIENCE,
+  RETRY_INTERVAL,
+  RETRY_INTERVAL_MAX,
+  type ResolvedTuning,
+  type SecureCounters,
+  STRANGE_RECORDS_PER_SECOND,
+  TokenBucket,
+} from './limits.ts'
+import { HandshakeState } from './noise.ts'
+import { PathMtu } from './path-mtu.ts'
+import { type CipherName, concat, equalBytes, type SecurePrimitives } from './primitives.ts'
+import { ControlKind, DatagramType, MESSAGE1_SIZE, MESSAGE2_SIZE, RECORD_OVERHEAD } from './wire.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+const CHALLENGE_SIZE = 8
+const EMPTY = new Uint8Array()
+
+export interface AssociationOptions<Path> {
+  readonly role: 'client' | 'server'
+  readonly primitives: SecurePrimitives
+  readonly identity: Identity
+  readonly cipher: CipherName
+  readonly tuning: ResolvedTuning
+  readonly counters: SecureCounters
+  readonly keys: Keys
+  /** The client's static key, where the server knows one. */
+  readonly remotePublicKey: Uint8Array | undefined
+  readonly path: Path
+  readonly keyOf: (path: Path) => string
+  /** What the path is known to carry, bytes. */
+  readonly mtu: number
+  /** Gets every datagram; lent for the call. */
+  readonly send: (datagram: Uint8Array, path: Path) => void
+  /** A number that names keys of this association from now on, and that it does not any more. */
+  readonly takeIndex: (association: Association<Path>) => number
+  readonly dropIndex: (index: number) => void
+  /** A datagram of the peer's; lent for the call. */
+  readonly onData: (plain: Uint8Array, association: Association<Path>) => void
+  /** The first record was opened: the peer has the keys. */
+  readonly onConfirmed: (association: Association<Path>, now: number) => void
+  /** Larger datagrams fit the path than was known; `mtu` tells. */
+  readonly onMtu: (association: Association<Path>) => void
+  /** Over: the peer closed (no error), or new keys could not be had. */
+  readonly onClosed: (association: Association<Path>, error: KcpError | undefined) => void
+}
+
+/** An address that the peer was heard from, but that is not proven. */
+interface Candidate<Path> {
+  readonly path: Path
+  readonly key: string
+  readonly challenge: Uint8Array
+  sentAt: number
+}
+
+/** New keys that the client asks for. */
+interface Rekey {
+  readonly index: number
+  readonly state: HandshakeState
+  readonly body: Uint8Array
+}
+
+export class Association<Path> {
+  /** Where records go. */
+  path: Path
+  pathKey: string
+  readonly remotePublicKey: Uint8Array | undefined
+  /** Over, or about to be: nothing is sent any more. */
+  closing = false
+  closed = false
+  private readonly options: AssociationOptions<Path>
+  private readonly client: boolean
+  private current: Keys
+  private previous: Keys | undefined
+  private previousUntil = NEVER
+  private next: Keys | undefined
+  /** When the next keys were made: they are given up when nobody uses them. */
+  private nextAt = 0
+  private candidate: Candidate<Path> | undefined
+  private readonly strange: TokenBucket
+  private readonly pathMtu: PathMtu
+  /** Latest time that a datagram went either way. */
+  private usedAt: number
+  private closedAt = NEVER
+
+  // The client's questions, one at a time: a handshake message until it is answered, then Pings until a record comes.
+  private rekey: Rekey | undefined
+  private rekeySince: number | undefined
+  private askAt = NEVER
+  private askInterval = RETRY_INTERVAL
+
+  // The server's answer to the latest question for keys.
+  private answered: { readonly question: Uint8Array; readonly answer: Uint8Array } | undefined
+  private answeredAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: AssociationOptions<Path>, now: number) {
+    this.options = options
+    this.client = options.role === 'client'
+    this.current = options.keys
+    this.path = options.path
+    this.pathKey = options.keyOf(options.path)
+    this.remotePublicKey = options.remotePublicKey
+    this.strange = new TokenBucket(STRANGE_RECORDS_PER_SECOND, now)
+    this.pathMtu = new PathMtu(options.mtu, options.tuning.probeMtu)
+    this.usedAt = now
+    if (this.client) this.ask(now)
+  }
+
+  // ---- reads -----------------------------------------------------------------------------------------------
+
+  /** Whether the peer is known to have our keys. */
+  get confirmed(): boolean {
+    return this.current.confirmed
+  }
+
+  /** The largest datagram that the path is known to carry, bytes. */
+  get mtu(): number {
+    return this.pathMtu.size
+  }
+
+  /** Bound to this peer and these keys, the same at both ends: for protocols that authenticate something on top. */
+  get hash(): Uint8Array {
+    return this.current.hash
+  }
+
+  /** When `poll` has something to do. */
+  deadline(): number {
+    if (this.closed) return NEVER
+    if (this.closing) return this.closedAt
+    const probeAt = this.confirmed ? this.pathMtu.deadline : NEVER
+    const nextUntil = this.next === undefined ? NEVER : this.nextAt + HANDSHAKE_LIFETIME
+    return Math.min(this.askAt, this.previousUntil, probeAt, nextUntil)
+  }
+
+  // ---- sending ---------------------------------------------------------------------------------------------
+
+  /** A record around a datagram, lent until the next; undefined when there are no keys for it. */
+  seal(datagram: Uint8Array, now: number): Uint8Array | undefined {
+    if (this.closing || this.closed) {
+      this.options.counters.unsent++
+      return undefined
+    }
+    this.considerRekey(now)
+    if (this.current.sealed >= REJECT_AFTER_RECORDS) {
+      this.options.counters.unsent++
+      this.fail('the keys are used up, and no new ones could be agreed', 0)
+      return undefined
+    }
+    this.usedAt = now
+    return this.current.seal(DatagramType.Data, datagram)
+  }
+
+  /** Tells the peer that it may forget the keys, and sends nothing any more. */
+  close(now: number): void {
+    if (this.closing || this.closed) return
+    this.control(ControlKind.Close, EMPTY)
+    this.closing = true
+    this.closedAt = now
+    this.poll(now)
+  }
+
+  // ---- receiving -------------------------------------------------------------------------------------------
+
+  /** A record that names keys of this association, from `path`. */
+  receive(index: number, record: Uint8Array, path: Path, now: number): void {
+    const { counters, keyOf } = this.options
+    const keys = this.keysOf(index)
+    if (keys === undefined) {
+      counters.unknown++
+      return
+    }
+    const pathKey = keyOf(path)
+    if (pathKey !== this.pathKey && pathKey !== this.candidate?.key && !this.strange.take(now)) {
+      counters.throttled++
+      return
+    }
+    const newest = keys.window.newest
+    const result = keys.open(record)
+    if (result !== RecordResult.Opened) {
+      if (result === RecordResult.Replayed) counters.replayed++
+      else counters.forged++
+      return
+    }
+    if (this.closed) return
+    if (!keys.confirmed) this.confirm(keys, now)
+    const latest = keys === this.current && keys.window.newest > newest
+    if (latest && !this.client) this.follow(path, pathKey, now)
+    if (record[0] === DatagramType.Data) {
+      this.usedAt = now
+      this.options.onData(keys.plain, this)
+    } else this.heed(keys, record, path, pathKey, now)
+    if (this.closed) return
+    this.suspect(now)
+    this.poll(now)
+  }
+
+  /** Does what is due. */
+  poll(now: number): void {
+    if (this.closed) return
+    if (this.closing) {
+      if (now >= this.closedAt) this.end(undefined)
+      return
+    }
+    if (now >= this.previousUntil) this.forgetPrevious()
+    if (this.next !== undefined && now >= this.nextAt + HANDSHAKE_LIFETIME) this.forgetNext()
+    this.considerRekey(now)
+    if (this.closed) return
+    if (now >= this.askAt) this.ask(now)
+    if (this.confirmed) this.probe(now)
+  }
+
+  /** Frees the indices; nothing is told to anybody. */
+  forget(): void {
+    this.closed = true
+    for (const keys of [this.current, this.previous, this.next]) {
+      if (keys !== undefined) this.options.dropIndex(keys.localIndex)
+    }
+    if (this.rekey !== undefined) this.options.dropIndex(this.rekey.index)
+  }
+
+  // ---- keys ------------------------------------------------------------------------------------------------
+
+  private keysOf(index: number): Keys | undefined {
+    if (index === this.current.localIndex) return this.current
+    if (index === this.next?.localIndex) return this.next
+    return index === this.previous?.localIndex ? this.previous : undefined
+  }
+
+  /** A record was opened with these keys for the first time. */
+  private confirm(keys: Keys, now: number): void {
+    keys.confirmed = true
+    this.askAt = NEVER
+    if (keys === this.next) {
+      this.forgetPrevious()
+      this.previous = this.current
+      this.previousUntil = now + OVERLAP
+      this.current = keys
+      this.next = undefined
+      this.answered = undefined
+      this.rekeySince = undefined
+      this.options.counters.rekeys++
+    } else if (keys === this.current) this.options.onConfirmed(this, now)
+  }
+
+  private forgetPrevious(): void {
+    if (this.previous !== undefined) this.options.dropIndex(this.previous.localIndex)
+    this.previous = undefined
+    this.previousUntil = NEVER
+  }
+
+  /** Nobody used the next keys. */
+  private forgetNext(): void {
+    this.options.dropIndex(this.next!.localIndex)
+    this.next = undefined
+    this.answered = undefined
+    this.askAt = NEVER
+  }
+
+  /** The client asks for new keys when the old ones were used enough, in either direction. */
+  private considerRekey(now: number): void {
+    const { current } = this
+    if (!this.client || this.rekey !== undefined || this.next !== undefined || !current.confirmed) return
+    const { rekeyAfterMs, rekeyAfterRecords } = this.options.tuning
+    const used = Math.max(current.sealed, current.window.newest + 1)
+    // Silent ends keep their keys: there is nothing that newer ones would protect.
+    const aged = now - current.bornAt >= rekeyAfterMs && now - this.usedAt < rekeyAfterMs
+    if (used < rekeyAfterRecords && !aged) return
+    const index = this.options.takeIndex(this)
+    const state = this.handshake('initiator', index)
+    const message = state.write(EMPTY)
+    if (message === undefined) {
+      this.options.dropIndex(index)
+      return
+    }
+    this.rekey = { index, state, body: concat(u32(index), message) }
+    this.rekeySince ??= now
+    this.askInterval = RETRY_INTERVAL
+    this.ask(now)
+  }
+
+  /** A handshake for new keys, bound to the present ones and to the client's index for the new ones. */
+  private handshake(role: 'initiator' | 'responder', index: number): HandshakeState {
+    const { primitives, identity, cipher } = this.options
+    return new HandshakeState({
+      primitives,
+      pattern: identity.pattern,
+      cipher,
+      role,
+      prologue: rekeyPrologueOf(this.current.hash, u32(index)),
+      psk: identity.psk,
+      keyPair: identity.keyPair,
+      remotePublicKey: role === 'initiator' ? identity.remotePublicKey : undefined,
+    })
+  }
+
+  /** Who lets records pass, but no handshake, wants the keys to last. */
+  private suspect(now: number): void {
+    if (this.rekeySince === undefined || now - this.rekeySince < REKEY_PATIENCE) return
+    this.fail(`no new keys could be agreed for ${REKEY_PATIENCE} ms`, REKEY_PATIENCE)
+  }
+
+  /** Sends the client's question again until it is answered. */
+  private ask(now: number): void {
+    if (this.rekey !== undefined) this.control(ControlKind.RekeyInitiation, this.rekey.body)
+    else if (this.next !== undefined || !this.current.confirmed)
+      this.control(ControlKind.Ping, EMPTY, this.next)
+    this.askAt = now + this.askInterval
+    this.askInterval = Math.min(2 * this.askInterval, RETRY_INTERVAL_MAX)
+  }
+
+  /** The server makes new keys, and uses them once the client did. */
+  private answerRekey(keys: Keys, question: Uint8Array, now: number): void {
+    const { pattern } = this.options.identity
+    if (this.client || keys !== this.current || question.length !== 4 + MESSAGE1_SIZE[pattern]) return
+    if (this.answered !== undefined && equalBytes(this.answered.question, question)) {
+      this.control(ControlKind.RekeyResponse, this.answered.answer)
+      return
+    }
+    if (now - this.answeredAt < REKEY_INTERVAL_MIN) {
+      this.options.counters.hasty++
+      return
+    }
+    this.answeredAt = now
+    const theirs = readU32(question, 0)
+    const state = this.handshake('responder', theirs)
+    const same =
+      state.read(question.subarray(4)) !== undefined &&
+      (this.remotePublicKey === undefined || equalBytes(state.remotePublicKey!, this.remotePublicKey))
+    if (!same) {
+      this.options.counters.unreadable++
+      return
+    }
+    const ours = this.options.takeIndex(this)
+    const answer = state.write(u32(ours))
+    if (answer === undefined) {
+      this.options.dropIndex(ours)
+      this.options.counters.unreadable++
+      return
+    }
+    if (this.next !== undefined) this.forgetNext()
+    this.prepare(state, ours, theirs, now)
+    this.answered = { question: question.slice(), answer }
+    this.control(ControlKind.RekeyResponse, answer)
+  }
+
+  private takeRekey(answer: Uint8Array, now: number): void {
+    if (this.rekey === undefined || answer.length !== MESSAGE2_SIZE) return
+    const { index, state } = this.rekey
+    const payload = state.read(answer)
+    if (payload === undefined) {
+      this.options.counters.unreadable++
+      return
+    }
+    this.rekey = undefined
+    this.prepare(state, index, readU32(payload, 0), now)
+    this.askInterval = RETRY_INTERVAL
+    this.ask(now)
+  }
+
+  private prepare(state: HandshakeState, localIndex: number, remoteIndex: number, now: number): void {
+    const { primitives, cipher } = this.options
+    this.next = new Keys({ primitives, cipher, result: state.result(), localIndex, remoteIndex, now })
+    this.nextAt = now
+  }
+
+  // ---- control ---------------------------------------------------------------------------------------------
+
+  private control(kind: number, body: Uint8Array, keys: Keys = this.current, path: Path = this.path): void {
+    if (keys.sealed >= REJECT_AFTER_RECORDS) return
+    this.options.send(keys.seal(DatagramType.Control, concat(Uint8Array.of(kind), body)), path)
+  }
+
+  /** What a Control record asks for. `message` is lent, and gone with the next record opened. */
+  private heed(keys: Keys, record: Uint8Array, path: Path, pathKey: string, now: number): void {
+    const message = keys.plain
+    const body = message.subarray(1)
+    switch (message[0]) {
+      case ControlKind.Ping:
+        this.control(ControlKind.Pong, EMPTY, keys)
+        break
+      case ControlKind.PathChallenge:
+        if (body.length === CHALLENGE_SIZE) this.control(ControlKind.PathResponse, body)
+        break
+      case ControlKind.PathResponse:
+        this.prove(body, pathKey)
+        break
+      case ControlKind.Close:
+        this.closing = true
+        this.closedAt = now + CLOSING_TIME
+        break
+      case ControlKind.Probe:
+        this.control(
+          ControlKind.ProbeAck,
+          Uint8Array.of(record.length & 0xff, record.length >> 8),
+          keys,
+          path,
+        )
+        break
+      case ControlKind.ProbeAck:
+        if (body.length === 2 && this.pathMtu.arrived(body[0]! | (body[1]! << 8), now))
+          this.options.onMtu(this)
+        break
+      case ControlKind.RekeyInitiation:
+        this.answerRekey(keys, body, now)
+        break
+      case ControlKind.RekeyResponse:
+        if (this.client) this.takeRekey(body, now)
+    }
+  }
+
+  private probe(now: number): void {
+    const size = this.pathMtu.probe(now)
+    if (size !== undefined) this.control(ControlKind.Probe, new Uint8Array(size - RECORD_OVERHEAD - 1))
+  }
+
+  // ---- address ---------------------------------------------------------------------------------------------
+
+  /** The newest record came from `path`: if that is new, what comes back from there will tell. */
+  private follow(path: Path, pathKey: string, now: number): void {
+    if (pathKey === this.pathKey) {
+      this.candidate = undefined
+      return
+    }
+    if (this.candidate?.key !== pathKey) {
+      const challenge = new Uint8Array(CHALLENGE_SIZE)
+      this.options.primitives.random(challenge, 0, CHALLENGE_SIZE)
+      this.candidate = { path, key: pathKey, challenge, sentAt: Number.NEGATIVE_INFINITY }
+    }
+    const { candidate } = this
+    if (now - candidate.sentAt < CHALLENGE_INTERVAL) return
+    candidate.sentAt = now
+    this.options.counters.challenges++
+    this.control(ControlKind.PathChallenge, candidate.challenge, this.current, path)
+  }
+
+  private prove(response: Uint8Array, pathKey: string): void {
+    const { candidate } = this
+    if (candidate?.key !== pathKey || !equalBytes(candidate.challenge, response)) return
+    this.path = candidate.path
+    this.pathKey = candidate.key
+    this.candidate = undefined
+    this.options.counters.migrations++
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------
+
+  private fail(why: string, timeout: number): void {
+    this.control(ControlKind.Close, EMPTY)
+    this.end(new KcpError('ERR_KCP_HANDSHAKE', why, { detail: { timeout } }))
+  }
+
+  private end(error: KcpError | undefined): void {
+    this.forget()
+    this.options.onClosed(this, error)
+  }
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  writeU32(bytes, 0, value)
+  return bytes
+}

@@ -1,0 +1,361 @@
+/**
+ * The server's end of the authenticated mode, without I/O: one door for all clients. Strangers get no answer at all, an
+ * answer is never longer than the question, and every table that a client can fill has a bound.
+ *
+ * An initiation passes, from cheap to dear: its form · mac1 · was it here before? · under load: mac2 · room · the key
+ * exchange · `authorize`. A datagram that fails one is counted by its reason and dropped.
+ * @module
+ */
+import type { KcpError } from '../core/errors.ts'
+import { readU32, writeU32 } from '../core/segment.ts'
+import { Association } from './association.ts'
+import { CookieJar } from './cookies.ts'
+import { type Identity, macOf, prologueOf } from './identity.ts'
+import { Keys } from './keys.ts'
+import {
+  HANDSHAKE_LIFETIME,
+  INITIATION_MEMORY,
+  type ResolvedLimits,
+  type ResolvedTuning,
+  SecureCounters,
+  TokenBucket,
+  UNUSED_LIFETIME,
+} from './limits.ts'
+import { HandshakeState } from './noise.ts'
+import { equalBytes, type SecurePrimitives } from './primitives.ts'
+import {
+  DatagramType,
+  INITIATION_HEAD,
+  indexOf,
+  initiationSize,
+  looksPlain,
+  looksSecure,
+  MAC_SIZE,
+  RECORD_OVERHEAD,
+  RESPONSE_SIZE,
+  SUITES,
+} from './wire.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+
+export interface SecureServerOptions<Path> {
+  readonly primitives: SecurePrimitives
+  readonly identity: Identity
+  readonly tuning: ResolvedTuning
+  readonly limits: ResolvedLimits
+  /** What tells one address from another, in ASCII. */
+  readonly keyOf: (path: Path) => string
+  /** What one attacker has plenty of addresses of. */
+  readonly hostOf: (path: Path) => string
+  /** The largest datagram that a path is known to carry, bytes. */
+  readonly mtu: number
+  /** Gets every datagram; lent for the call. */
+  readonly send: (datagram: Uint8Array, path: Path) => void
+  /** A client has the keys. */
+  readonly onOpen: (association: Association<Path>) => void
+  /** A datagram of a client's; lent for the call. */
+  readonly onData: (plain: Uint8Array, association: Association<Path>) => void
+  /** Larger datagrams fit this client's path than was known. */
+  readonly onMtu: (association: Association<Path>) => void
+  /** Over: the client closed (no error), its keys failed, or nobody used them. */
+  readonly onClosed: (association: Association<Path>, error: KcpError | undefined) => void
+}
+
+/** A client that has not shown that it has the keys. */
+interface Pending<Path> {
+  readonly association: Association<Path>
+  readonly pathKey: string
+  readonly mac1: string
+  readonly response: Uint8Array
+  readonly bornAt: number
+}
+
+export class SecureServer<Path> {
+  readonly counters: SecureCounters = new SecureCounters()
+  private readonly options: SecureServerOptions<Path>
+  private readonly cookies: CookieJar
+  private readonly bucket: TokenBucket
+  /** Associations by the numbers of their keys. */
+  private readonly byIndex: Map<number, Association<Path>> = new Map()
+  /** Every association, with the host that it came from. */
+  private readonly hosts: Map<Association<Path>, string> = new Map()
+  private readonly countByHost: Map<string, number> = new Map()
+  /** Handshakes under way by mac1, oldest first. */
+  private readonly pending: Map<string, Pending<Path>> = new Map()
+  private readonly pendingOf: Map<Association<Path>, Pending<Path>> = new Map()
+  private readonly pendingByHost: Map<string, number> = new Map()
+  /** Associations that nobody uses, since when; oldest first. */
+  private readonly unused: Map<Association<Path>, number> = new Map()
+  /** Associations that end, or replace keys: those that have to be looked at. */
+  private readonly closing: Set<Association<Path>> = new Set()
+  /** mac1 of initiations of late, in two generations. */
+  private recent: Set<string> = new Set()
+  private former: Set<string> = new Set()
+  private recentSince: number
+
+  constructor(options: SecureServerOptions<Path>, now: number) {
+    this.options = options
+    this.cookies = new CookieJar(options.primitives, options.identity.cookieKey, now)
+    this.bucket = new TokenBucket(options.limits.handshakesPerSecond, now)
+    this.recentSince = now
+  }
+
+  /** Clients with keys; of these, in the middle of the handshake. */
+  get associations(): number {
+    return this.hosts.size
+  }
+  get handshakes(): number {
+    return this.pending.size
+  }
+  /** Initiations remembered. */
+  get remembered(): number {
+    return this.recent.size + this.former.size
+  }
+
+  /** One datagram from anybody. */
+  receive(datagram: Uint8Array, path: Path, now: number): void {
+    if (!looksSecure(datagram)) {
+      if (looksPlain(datagram)) this.counters.plain++
+      else this.counters.foreign++
+      return
+    }
+    const type = datagram[0]
+    if (type === DatagramType.Data || type === DatagramType.Control) {
+      const index = readU32(datagram, 1)
+      const association = this.byIndex.get(index)
+      if (datagram.length < RECORD_OVERHEAD) this.counters.foreign++
+      else if (association === undefined) this.counters.unknown++
+      else {
+        association.receive(index, datagram, path, now)
+        if (association.closing && !association.closed) this.closing.add(association)
+      }
+    } else if (type === DatagramType.Initiation) this.admit(datagram, path, now)
+    else this.counters.foreign++
+  }
+
+  /** Whether sessions use this association: when none does, it is forgotten after a while. */
+  use(association: Association<Path>, used: boolean, now: number): void {
+    this.unused.delete(association)
+    if (!used && this.hosts.has(association)) this.unused.set(association, now)
+  }
+
+  /** Forgets what is over. */
+  run(now: number): void {
+    for (const pending of this.pending.values()) {
+      if (now < pending.bornAt + HANDSHAKE_LIFETIME) break
+      this.drop(pending.association, undefined)
+    }
+    for (const [association, since] of this.unused) {
+      if (now < since + UNUSED_LIFETIME) break
+      association.close(now)
+    }
+    for (const association of this.closing) association.poll(now)
+    if (now >= this.recentSince + INITIATION_MEMORY) this.turnMemory(now)
+  }
+
+  /** When `run` has something to do. */
+  deadline(): number {
+    let at = NEVER
+    for (const pending of this.pending.values()) {
+      at = pending.bornAt + HANDSHAKE_LIFETIME
+      break
+    }
+    for (const since of this.unused.values()) {
+      at = Math.min(at, since + UNUSED_LIFETIME)
+      break
+    }
+    for (const association of this.closing) at = Math.min(at, association.deadline())
+    return at
+  }
+
+  /** Tells every client, and forgets all. */
+  close(now: number): void {
+    for (const association of [...this.hosts.keys()]) association.close(now)
+  }
+
+  // ---- the handshake ---------------------------------------------------------------------------------------
+
+  private admit(initiation: Uint8Array, path: Path, now: number): void {
+    const { counters, cookies } = this
+    const { identity, primitives, limits, keyOf, hostOf, send } = this.options
+    const size = initiation.length
+    const cipher = SUITES[initiation[5] ?? 0]
+    if (size !== initiationSize(identity.pattern) || cipher === undefined) {
+      counters.foreign++
+      return
+    }
+    const mac1At = size - 2 * MAC_SIZE
+    const mac1 = initiation.subarray(mac1At, mac1At + MAC_SIZE)
+    if (!equalBytes(macOf(primitives, identity.mac1Key, initiation, mac1At), mac1)) {
+      counters.strangers++
+      return
+    }
+    const name = String.fromCharCode(...mac1)
+    const pathKey = keyOf(path)
+    const known = this.pending.get(name)
+    if (known !== undefined || this.recent.has(name) || this.former.has(name)) {
+      counters.repeated++
+      // The answer was lost, or is on its way. To nobody else but who got it first.
+      if (known?.pathKey === pathKey) send(known.response, path)
+      return
+    }
+    const spare = this.bucket.take(now)
+    const loaded = limits.cookies === 'always' || !spare || 2 * this.pending.size >= limits.maxHandshakes
+    if (loaded && !cookies.proves(initiation, pathKey, now)) {
+      counters.cookies++
+      send(cookies.reply(readU32(initiation, 1), mac1, pathKey, now), path)
+      return
+    }
+    const host = hostOf(path)
+    if (
+      this.pending.size >= limits.maxHandshakes ||
+      (this.pendingByHost.get(host) ?? 0) >= limits.maxHandshakesPerHost ||
+      this.hosts.size >= limits.maxAssociations ||
+      (this.countByHost.get(host) ?? 0) >= limits.maxAssociationsPerHost
+    ) {
+      counters.full++
+      return
+    }
+    this.answer(initiation, name, path, host, now)
+  }
+
+  private answer(initiation: Uint8Array, name: string, path: Path, host: string, now: number): void {
+    const { counters } = this
+    const { identity, primitives, tuning, keyOf, send } = this.options
+    const cipher = SUITES[initiation[5]!]!
+    const state = new HandshakeState({
+      primitives,
+      pattern: identity.pattern,
+      cipher,
+      role: 'responder',
+      prologue: prologueOf(initiation.subarray(0, INITIATION_HEAD)),
+      psk: identity.psk,
+      keyPair: identity.keyPair,
+    })
+    if (state.read(initiation.subarray(INITIATION_HEAD, initiation.length - 2 * MAC_SIZE)) === undefined) {
+      counters.unreadable++
+      return
+    }
+    this.remember(name, now)
+    const { remotePublicKey } = state
+    if (remotePublicKey !== undefined && !this.isAuthorized(remotePublicKey)) {
+      counters.unauthorized++
+      return
+    }
+    const localIndex = this.freeIndex()
+    const remoteIndex = readU32(initiation, 1)
+    const index = new Uint8Array(4)
+    writeU32(index, 0, localIndex)
+    const message = state.write(index)
+    if (message === undefined) {
+      counters.unreadable++
+      return
+    }
+    const response = new Uint8Array(RESPONSE_SIZE)
+    response[0] = DatagramType.Response
+    writeU32(response, 1, remoteIndex)
+    response.set(message, 5)
+    const mac1At = RESPONSE_SIZE - MAC_SIZE
+    response.set(macOf(primitives, identity.mac1Key, response, mac1At), mac1At)
+
+    const association = new Association<Path>(
+      {
+        role: 'server',
+        primitives,
+        identity,
+        cipher,
+        tuning,
+        counters,
+        keys: new Keys({ primitives, cipher, result: state.result(), localIndex, remoteIndex, now }),
+        remotePublicKey,
+        path,
+        keyOf,
+        mtu: this.options.mtu,
+        send,
+        takeIndex: (association) => {
+          const free = this.freeIndex()
+          this.byIndex.set(free, association)
+          return free
+        },
+        dropIndex: (free) => this.byIndex.delete(free),
+        onData: this.options.onData,
+        onConfirmed: (association, at) => this.open(association, at),
+        onMtu: this.options.onMtu,
+        onClosed: (association, error) => this.drop(association, error),
+      },
+      now,
+    )
+    this.byIndex.set(localIndex, association)
+    this.hosts.set(association, host)
+    change(this.countByHost, host, 1)
+    const pending = { association, pathKey: association.pathKey, mac1: name, response, bornAt: now }
+    this.pending.set(name, pending)
+    this.pendingOf.set(association, pending)
+    change(this.pendingByHost, host, 1)
+    send(response, path)
+  }
+
+  /** An application that throws has not said yes, and must not stop the others' datagrams. */
+  private isAuthorized(publicKey: Uint8Array): boolean {
+    try {
+      return this.options.identity.authorize?.(publicKey.slice()) === true
+    } catch {
+      return false
+    }
+  }
+
+  private open(association: Association<Path>, now: number): void {
+    this.settle(association)
+    this.counters.handshakes++
+    this.unused.set(association, now)
+    this.options.onOpen(association)
+  }
+
+  /** The handshake is not under way any more. */
+  private settle(association: Association<Path>): boolean {
+    const pending = this.pendingOf.get(association)
+    if (pending === undefined) return false
+    this.pendingOf.delete(association)
+    this.pending.delete(pending.mac1)
+    change(this.pendingByHost, this.hosts.get(association)!, -1)
+    return true
+  }
+
+  private drop(association: Association<Path>, error: KcpError | undefined): void {
+    const unheard = this.settle(association)
+    association.forget()
+    const host = this.hosts.get(association)
+    if (host === undefined) return
+    change(this.countByHost, host, -1)
+    this.hosts.delete(association)
+    this.unused.delete(association)
+    this.closing.delete(association)
+    if (!unheard) this.options.onClosed(association, error)
+  }
+
+  private remember(mac1: string, now: number): void {
+    if (this.recent.size >= this.options.limits.maxRemembered) this.turnMemory(now)
+    this.recent.add(mac1)
+  }
+
+  private turnMemory(now: number): void {
+    this.former = this.recent
+    this.recent = new Set()
+    this.recentSince = now
+  }
+
+  private freeIndex(): number {
+    const bytes = new Uint8Array(4)
+    for (;;) {
+      this.options.primitives.random(bytes, 0, 4)
+      const index = indexOf(readU32(bytes, 0))
+      if (!this.byIndex.has(index)) return index
+    }
+  }
+}
+
+function change(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by
+  if (count === 0) counts.delete(key)
+  else counts.set(key, count)
+}
