@@ -33,4 +33,11 @@ export {
 } from './primitives.ts'
 export { REPLAY_WINDOW, ReplayWindow } from './replay-window.ts'
 export { SecureServer, type SecureServerOptions } from './server.ts'
+export {
+  type SecureClientEvents,
+  SecureClientTransport,
+  type SecurePeer,
+  SecureServerTransport,
+  type SecureTransportOptions,
+} from './transport.ts'
 export { ControlKind, DatagramType, RECORD_OVERHEAD } from './wire.ts'

@@ -4,6 +4,7 @@
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
+import type { KcpError } from '../core/errors.ts'
 
 /** Where a datagram came from or goes to. Any transport may use its own shape; UDP uses this one. */
 export interface PeerAddress {
@@ -26,12 +27,20 @@ export interface DatagramHandler<Peer = PeerAddress> {
   onError(error: Error): void
   /** The transport is gone: nothing arrives any more and nothing can be sent. */
   onClose(): void
+  /** Of a transport that knows its peers: this one is gone. Without an error it said so itself. */
+  onPeerClosed?(peer: Peer, error: KcpError | undefined): void
+  /** Datagrams of `size` bytes, what the transport adds included, were found to reach this peer. */
+  onLargerDatagrams?(peer: Peer, size: number): void
 }
 
 /** Anything that moves datagrams. Losing, repeating and reordering them is allowed; cutting them is not. */
 export interface DatagramTransport<Peer = PeerAddress> {
   /** Largest datagram that this path carries, bytes, if known; caps the KCP mtu. */
   readonly maxDatagramSize?: number
+  /** Bytes that the transport adds to each datagram before it is on the wire; taken off the KCP mtu. */
+  readonly overhead?: number
+  /** Peers of this transport are where they say: nothing has to be proven, and nothing of theirs is forged. */
+  readonly provesPeers?: boolean
   /** Sends and forgets. `datagram` is lent for this call. A failure to send is loss, never a throw. */
   send(datagram: Uint8Array, peer: Peer): void
   /**
@@ -44,6 +53,8 @@ export interface DatagramTransport<Peer = PeerAddress> {
   close(): void | Promise<void>
   /** Stable map key of a peer; default `address|port`. */
   peerKey?(peer: Peer): string
+  /** A server has sessions with this peer, or none any more. */
+  use?(peer: Peer, used: boolean): void
   localAddress?(): Peer | undefined
   /** Whether the transport alone keeps the process alive, as sockets' ref and unref. */
   ref?(): void
