@@ -4,8 +4,6 @@
  * @module
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 
@@ -27,15 +25,10 @@ export class Child {
   #stderr = ''
   #over: string | undefined
 
-  /** `niceness`: how it is scheduled, in a session of its own; below 0 takes root. Default: as this process. */
-  constructor(command: string, words: readonly string[], niceness?: number) {
+  constructor(command: string, words: readonly string[]) {
     this.#name = [command, ...words].join(' ')
-    const child = spawn(command, words, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: niceness !== undefined,
-    })
+    const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#process = child
-    if (niceness !== undefined && child.pid !== undefined) beNice(child.pid, niceness)
     // EPIPE: it was quicker to end.
     child.stdin.on('error', () => undefined)
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -102,18 +95,5 @@ export class Child {
 
   #failure(event: string, how: string = this.#over ?? 'is running'): Error {
     return new Error(`${this.#name} ${how} before "${event}"\n${this.#stderr}`)
-  }
-}
-
-/**
- * Before the program has threads: they inherit it. Niceness counts among the processes of a session; between sessions
- * that of their autogroups does, where the kernel makes such groups.
- */
-function beNice(pid: number, niceness: number): void {
-  try {
-    setPriority(pid, niceness)
-    writeFileSync(`/proc/${pid}/autogroup`, String(niceness))
-  } catch {
-    // No autogroups here, or it has ended already; what is said of the relay's lateness tells whether it matters.
   }
 }

@@ -107,6 +107,8 @@ function run(command: string, words: readonly string[]): string {
   return stdout
 }
 
+const HASTE = fileURLToPath(new URL('bench/link/haste.py', projectRoot))
+
 export class ImpairedLink {
   readonly #names: Readonly<Record<Side, string>>
   readonly #relay: Child
@@ -157,7 +159,8 @@ export class ImpairedLink {
 
   /** Starts a program at one end, in some haste; it ends with the link. */
   start(side: Side, command: string, words: readonly string[]): Child {
-    const child = new Child('ip', ['netns', 'exec', this.#names[side], command, ...words], END_NICENESS)
+    const hasten = ['python3', HASTE, String(END_NICENESS)]
+    const child = new Child('ip', ['netns', 'exec', this.#names[side], ...hasten, command, ...words])
     this.#children.push(child)
     return child
   }
