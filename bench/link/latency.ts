@@ -209,9 +209,7 @@ function writeInto(folder: string, results: readonly CellResult[]): void {
     for (const kind of DRAWN[slug] ?? []) {
       const lines = PLOTS[kind]!.flatMap((name) => {
         const outcome = outcomes.find((one) => one.name === name)
-        return outcome === undefined
-          ? []
-          : [{ name, samples: outcome.samples, strong: name.startsWith('kcp-io') }]
+        return outcome === undefined ? [] : [{ name, samples: outcome.samples, strong: name === TOGETHER }]
       })
       if (lines.length === 0) continue
       const roundTrips = cell.pattern === 'requests'

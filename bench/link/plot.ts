@@ -22,11 +22,11 @@ export interface Plot {
   readonly lines: readonly Line[]
 }
 
-const WIDTH = 860
-const HEIGHT = 470
+const WIDTH = 900
+const HEIGHT = 490
 const LEFT = 58
-const RIGHT = 210
-const TOP = 92
+const RIGHT = 240
+const TOP = 110
 const BOTTOM = 46
 /** Shares that are named; the line ends at the last that has a sample of its own. */
 const SHARES = [0, 0.5, 0.9, 0.95, 0.99, 0.999]
@@ -36,7 +36,7 @@ const STEPS = 150
 /** Distance of two labels, pixels. */
 const LABEL = 15
 /** Names in one row of the legend. */
-const LEGEND_COLUMNS = 4
+const LEGEND_COLUMNS = 3
 /** Okabe and Ito's colours, which the colour-blind tell apart, without yellow: it is too light on white. */
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000', '#7f7f7f']
 /** And a dash for each, as a second difference. */
