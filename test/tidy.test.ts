@@ -103,6 +103,7 @@ const TEST_FOLDERS: ReadonlySet<string> = new Set([
   'live',
   'package',
   'reference',
+  'soak',
   'support',
   'vectors',
 ])

@@ -30,8 +30,13 @@ export interface UdpBatchOptions extends UdpOptions {
   readonly features?: number
 }
 
-/** Peers remembered by a socket that many talk to; a flood of addresses makes it forget them all and begin again. */
+/** Peers remembered by a socket that many talk to; when there are more it forgets them all and begins again. */
 const PEERS_MAX = 65_536
+/**
+ * Peers seen once. What a flood of forged addresses leaves behind here dies young, and costs the garbage collector
+ * little; in the large table it would first grow old.
+ */
+const STRANGERS_MAX = 1_024
 /** Views kept per message: the kernel puts at most 64 datagrams into one (UDP_GRO_CNT_MAX). */
 const VIEWS_MAX = 64
 
@@ -218,7 +223,9 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
   private readonly inbox: Inbox
   private readonly family: 4 | 6
   private connectedTo: BatchPeer | undefined
+  /** Peers seen more than once, and those seen once. */
   private readonly peers: Map<number | string, BatchPeer> = new Map()
+  private readonly strangers: Map<number | string, BatchPeer> = new Map()
   private handler: DatagramHandler<PeerAddress> | undefined
   private closing: Promise<void> | undefined
   /** Datagrams that no socket could send. */
@@ -415,14 +422,29 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
       this.family === 4 || mapped
         ? ((mapped ? a3 : a0) >>> 0) * 65_536 + port
         : `${a0},${a1},${a2},${a3},${scope},${port}`
-    let peer = this.peers.get(key)
+    let peer = this.find(key)
     if (peer === undefined) {
-      if (this.peers.size >= PEERS_MAX) this.peers.clear()
       const text = this.udp.addressText(this.family, a0, a1, a2, a3, scope)
       peer = new BatchPeer(this.family, text, port, [a0, a1, a2, a3, scope])
-      this.peers.set(key, peer)
+      this.meet(key, peer)
     }
     return peer
+  }
+
+  private find(key: number | string): BatchPeer | undefined {
+    const peer = this.peers.get(key)
+    if (peer !== undefined) return peer
+    const stranger = this.strangers.get(key)
+    if (stranger === undefined) return undefined
+    this.strangers.delete(key)
+    if (this.peers.size >= PEERS_MAX) this.peers.clear()
+    this.peers.set(key, stranger)
+    return stranger
+  }
+
+  private meet(key: number | string, peer: BatchPeer): void {
+    if (this.strangers.size >= STRANGERS_MAX) this.strangers.clear()
+    this.strangers.set(key, peer)
   }
 
   /** Our form of an address that the caller made; undefined when it is none, or none of this socket's family. */
@@ -433,7 +455,7 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     let known: BatchPeer | undefined
     try {
       key = this.peerKey(peer)
-      known = this.peers.get(key)
+      known = this.find(key)
       if (known !== undefined) return known
       const mapped = this.family === 6 && familyOf(peer.address) === 4
       requirePort(peer.port)
@@ -442,8 +464,7 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     } catch {
       return undefined
     }
-    if (this.peers.size >= PEERS_MAX) this.peers.clear()
-    this.peers.set(key, known)
+    this.meet(key, known)
     return known
   }
 

@@ -202,7 +202,7 @@ export class Acceptor<Peer> {
   }
   /** Ended conversations still remembered. */
   get tombstones(): number {
-    return this.timeWait.size
+    return this.timeWait.size(this.options.scheduler.clock.now())
   }
 
   /** What was dropped so far, and why; adds the living sessions up. */

@@ -23,7 +23,9 @@ export class TimeWait {
     this.ttl = ttl
   }
 
-  get size(): number {
+  /** Conversations remembered at `now`. */
+  size(now: number): number {
+    this.expire(now)
     return this.tombstones.size
   }
 

@@ -420,15 +420,26 @@ test('close in the middle of a batch: nothing more is handed up', timely, async 
 test('a flood of addresses is forgotten, and those who stay are served', timely, async () => {
   const [a, b] = [await Ear.open({ address: '0.0.0.0' }), await Ear.open()]
   const { port } = b.address
-  for (let i = 0; i < 66_000; i++) {
+  const { peers, strangers } = a.transport as UdpBatchTransport as unknown as Record<
+    string,
+    Map<string, object>
+  >
+  const write = (i: number): void => {
     // Nobody has them: each is of this machine, and refused.
     a.transport.send(Buffer.alloc(1), {
       address: `127.${1 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
       port: 9,
     })
   }
-  const known = (a.transport as UdpBatchTransport)['peers'].size
-  ok(known > 0 && known <= 65_536, `${known} peers`)
+  for (let i = 0; i < 3_000; i++) write(i)
+  equal(peers!.size, 0, 'who is seen once stays a stranger')
+  ok(strangers!.size > 0 && strangers!.size <= 1_024, `${strangers!.size} strangers`)
+  for (let i = 0; i < 66_000; i++) {
+    write(i)
+    write(i)
+  }
+  ok(peers!.size > 0 && peers!.size <= 65_536, `${peers!.size} peers`)
+  ok(strangers!.size <= 1_024, `${strangers!.size} strangers`)
   a.transport.send(datagram(1, 10), { address: '127.0.0.1', port })
   await b.hears(1)
   await Promise.all([a.transport.close(), b.transport.close()])

@@ -1,0 +1,5 @@
+/** All parts of the long runs, in the order in which they run. */
+import { flooding } from './flooding.ts'
+import type { Part } from './part.ts'
+
+export const PARTS: readonly Part[] = [flooding]

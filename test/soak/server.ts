@@ -1,0 +1,86 @@
+/**
+ * A server as a helper process: a listener with the options given, and what the first message of a stream asks for.
+ * Tells its memory and its counters when asked.
+ *
+ *     echo    every further message comes back       pour    it sends without end
+ *     ignore  it does not read                       hash    a digest of all bytes, by IPC and to the peer
+ * @module
+ */
+import { createHash } from 'node:crypto'
+import { type KcpListenerOptions, type KcpStream, listen } from '../../src/index.ts'
+
+export interface ServerReport {
+  readonly rss: number
+  /** Most that was seen since the last `baseline`. */
+  readonly peakRss: number
+  readonly heapUsed: number
+  readonly external: number
+  readonly peakSessions: number
+  readonly peakPending: number
+  readonly handles: number
+  readonly stats: ReturnType<Awaited<ReturnType<typeof listen>>['stats']>
+  readonly closeEvents: Readonly<Record<string, number>>
+}
+
+const { port = 0, ...options } = JSON.parse(process.argv[2] ?? '{}') as KcpListenerOptions & { port?: number }
+const tell = (message: object): void => void process.send?.(message)
+const closeEvents: Record<string, number> = {}
+
+async function serve(stream: KcpStream): Promise<void> {
+  const first = await stream.recv()
+  const word = String(first)
+  if (word === 'ignore') return
+  if (word === 'pour') {
+    const chunk = Buffer.alloc(1_000)
+    for (;;) await stream.send(chunk)
+  }
+  if (word === 'hash') {
+    const sum = createHash('sha256')
+    let bytes = 0
+    for (let part = await stream.recv(); part !== null; part = await stream.recv()) {
+      sum.update(part)
+      bytes += part.length
+    }
+    tell({ event: 'hash', conv: stream.conv, bytes, sha256: sum.digest('hex') })
+    return
+  }
+  for (let message = first; message !== null; message = await stream.recv()) await stream.send(message)
+}
+
+const listener = await listen({ host: '127.0.0.1', port, ...options }, (stream) => {
+  stream.once('close', (reason) => {
+    closeEvents[reason] = (closeEvents[reason] ?? 0) + 1
+    tell({ event: 'closed', conv: stream.conv, reason })
+  })
+  stream.on('error', () => undefined)
+  serve(stream).catch(() => undefined)
+})
+
+let peakRss = 0
+let peakSessions = 0
+let peakPending = 0
+function look(): void {
+  const { sessions, pending } = listener.stats()
+  peakRss = Math.max(peakRss, process.memoryUsage.rss())
+  peakSessions = Math.max(peakSessions, sessions)
+  peakPending = Math.max(peakPending, pending)
+}
+setInterval(look, 100).unref()
+
+process.on('message', (question: string) => {
+  if (question === 'baseline') {
+    globalThis.gc?.()
+    peakRss = peakSessions = peakPending = 0
+  }
+  if (question === 'gc') globalThis.gc?.()
+  look()
+  const { rss, heapUsed, external } = process.memoryUsage()
+  const handles = process.getActiveResourcesInfo().length
+  const report: ServerReport = {
+    ...{ rss, peakRss, heapUsed, external, peakSessions, peakPending, handles },
+    ...{ stats: listener.stats(), closeEvents },
+  }
+  tell({ event: question, ...report })
+})
+process.on('disconnect', () => process.exit())
+tell({ event: 'listening', port: listener.address()!.port })
