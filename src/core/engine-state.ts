@@ -196,8 +196,7 @@ export class EngineState implements CongestionState {
 
   /** Counters and state, as plain numbers. */
   stats(): KcpStats {
-    const { detector, repeats } = this
-    return { ...snapshot(this), loss: detector?.loss ?? 0, redundancy: repeats?.level ?? 0 }
+    return { ...snapshot(this), loss: this.loss, redundancy: this.repeats?.level ?? 0 }
   }
 
   /** Installs a congestion controller, which then steers `cwnd` (also with `nc`); null brings KCP's own rules back. */
@@ -259,6 +258,17 @@ export class EngineState implements CongestionState {
     this.repeats.ofResends = lossDetection === 'time' ? 1 : 0
     this.repeats.auto = redundancy === 'auto'
     if (redundancy !== 'auto') this.repeats.level = redundancy
+  }
+
+  /**
+   * Share of first transmissions that did not arrive. A stock peer answers each copy of a segment: the ACK of a repeat
+   * then comes for a first ACK that was lost as well. Half of it counts, as if both ways lost alike.
+   */
+  protected get loss(): number {
+    const { detector, counters } = this
+    if (detector === null) return 0
+    if (counters.staleAcks * 2 <= counters.repeats || counters.repeats === 0) return detector.loss
+    return 1 - Math.sqrt(Math.max(0, 1 - detector.loss))
   }
 
   protected get byTime(): boolean {

@@ -575,7 +575,7 @@ export class Engine extends EngineState {
       }
     }
     this.collapsed = null
-    this.repeats?.adapt(detector.loss, this.rtt.srtt)
+    this.repeats?.adapt(this.loss, this.rtt.srtt)
   }
 
   /** Resends the newest segment when nothing was heard for long: its ACK tells which others are lost. RFC 8985 §7. */

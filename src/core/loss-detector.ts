@@ -17,14 +17,17 @@ const ALLOWANCE_UNSEEN = 1 / 32
 const FORGET_AFTER = 16
 /** How long the shortest round trip is remembered at least, ms: as BBR's probes for it. */
 const SHORTEST_OVER = 10_000
-/** Weight of one segment in the estimate of loss: the latest hundred or so count. */
-const LOSS_WEIGHT = 1 / 64
+/** Weight of one segment in the estimate of loss: of a message each 20 ms the latest five seconds count. */
+const LOSS_WEIGHT = 1 / 256
+/** The first ones weigh more, as if so many had arrived before. */
+const LOSS_FIRST = 64
 
 export class LossDetector {
   /** Share of first transmissions that did not arrive, 0 .. 1, smoothed. Counts lost ACKs that nothing made up for. */
   loss = 0
   /** Transmissions that were repeated although they had arrived: an earlier one was acknowledged. */
   spurious = 0
+  private samples = 0
   /** Whether anything was acknowledged yet: before, nothing is told. */
   known = false
   /** ts and sn of the newest transmission that arrived, and the round trip that it took, ms. */
@@ -44,7 +47,10 @@ export class LossDetector {
    * `lastTs`.
    */
   acked(sn: number, ts: number, now: number, firstTs: number, lastTs: number): void {
-    this.loss += LOSS_WEIGHT * ((seqDiff(ts, firstTs) === 0 ? 0 : 1) - this.loss)
+    this.samples++
+    this.loss +=
+      Math.max(LOSS_WEIGHT, 1 / (this.samples + LOSS_FIRST)) *
+      ((seqDiff(ts, firstTs) === 0 ? 0 : 1) - this.loss)
     if (seqDiff(ts, lastTs) < 0) this.spurious++
     const rtt = Math.max(0, seqDiff(now, ts))
     this.watch(rtt, now)

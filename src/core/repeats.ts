@@ -18,7 +18,9 @@ const MIN_GAP = 2
 /** A lone repeat waits for the next message when that is expected within this share of srtt, or within PATIENCE ms. */
 const WAIT_SHARE = 1 / 2
 const PATIENCE = 30
-/** Otherwise it waits this share of srtt, within these bounds, ms. */
+/** An RTO waits for the ACK of the next message when that is expected within this share of srtt, or within PATIENCE. */
+const EVIDENCE_SHARE = 1 / 4
+/** Otherwise a lone repeat waits this share of srtt, within these bounds, ms. */
 const LONE_SHARE = 1 / 16
 const LONE_MIN = 2
 const LONE_MAX = 10
@@ -34,7 +36,7 @@ const BYTES_SAVED = 16 * 1024
 /** Most that `auto` chooses: at a loss of 1 nothing would ever be enough. */
 const AUTO_MAX = 3
 /** Messages later than they could be that `auto` puts up with, as a share: below the hundredth that p99 looks at. */
-const AUTO_TARGET = 0.005
+const AUTO_TARGET = 0.008
 
 const NO_NUMBERS = new Int32Array(0)
 
@@ -150,9 +152,10 @@ export class Repeats {
     this.count = 0
   }
 
-  /** Time until the next message, ms, if one can be expected within a round trip; otherwise 0. */
+  /** Time until the next message, ms, if one is expected soon enough to be waited for with an RTO; otherwise 0. */
   expected(srtt: number): number {
-    return this.interval <= srtt ? Math.ceil(this.interval) : 0
+    const soon = Math.min(srtt, Math.max(PATIENCE, srtt * EVIDENCE_SHARE))
+    return this.interval <= soon ? Math.ceil(this.interval) : 0
   }
 
   /** When repeats go out on their own, u32 ms; only while `pending`. */
@@ -167,13 +170,20 @@ export class Repeats {
 
   /**
    * Chooses the level when `auto`: a message that is lost as often as it was sent waits for a round trip, and with it
-   * all that follow meanwhile. As many repeats as keep their share below AUTO_TARGET.
+   * all that follow meanwhile. As many repeats as keep their share at AUTO_TARGET; for some messages one more.
    */
   adapt(loss: number, srtt: number): void {
     if (!this.auto) return
-    const held = 1 + srtt / Math.max(1, this.interval)
+    let late = loss * (1 + srtt / Math.max(1, this.interval))
     let level = 0
-    for (let late = loss * held; late > AUTO_TARGET && level < AUTO_MAX; late *= loss) level++
+    for (; late > AUTO_TARGET && level < AUTO_MAX; level++) {
+      const later = late * loss
+      if (later < AUTO_TARGET) {
+        level += (late - AUTO_TARGET) / (late - later)
+        break
+      }
+      late = later
+    }
     this.level = level
   }
 
