@@ -125,8 +125,9 @@ export interface ResolvedKcpConfig {
   readonly maxInFlight: number
   /**
    * How a loss is told before the RTO. 'count': by `resend` ACKs for later segments, as upstream. 'time': by an ACK for
-   * anything sent later (RFC 8985), with an allowance for reordering; also probes the tail of a flight, repeats few
-   * segments when an RTO ends though many are in flight, and takes back what a spurious RTO did. Default 'count'.
+   * anything sent later (RFC 8985), with an allowance for reordering; also repeats what it resends once with the next
+   * datagram, probes the tail of a flight, resends few segments when an RTO ends though many are in flight, and takes
+   * back what a spurious RTO did. Default 'count'.
    */
   readonly lossDetection: 'count' | 'time'
   /**
