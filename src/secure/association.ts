@@ -147,8 +147,7 @@ export class Association<Path> {
     if (this.closed) return NEVER
     if (this.closing) return this.closedAt
     const probeAt = this.confirmed ? this.pathMtu.deadline : NEVER
-    const nextUntil = this.next === undefined ? NEVER : this.nextAt + HANDSHAKE_LIFETIME
-    return Math.min(this.askAt, this.previousUntil, probeAt, nextUntil)
+    return Math.min(this.askAt, this.previousUntil, probeAt)
   }
 
   // ---- sending ---------------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ export class Association<Path> {
   /** A record that names keys of this association, from `path`. */
   receive(index: number, record: Uint8Array, path: Path, now: number): void {
     const { counters, keyOf } = this.options
-    const keys = this.keysOf(index)
+    let keys = this.keysOf(index)
     if (keys === undefined) {
       counters.unknown++
       return
@@ -193,8 +192,14 @@ export class Association<Path> {
       counters.throttled++
       return
     }
-    const newest = keys.window.newest
-    const result = keys.open(record)
+    let newest = keys.window.newest
+    let result = keys.open(record)
+    // Two answers to one initiation: only one of them is still the server's.
+    if (result === RecordResult.Forged && keys !== this.next && this.next?.localIndex === index) {
+      keys = this.next
+      newest = keys.window.newest
+      result = keys.open(record)
+    }
     if (result !== RecordResult.Opened) {
       if (result === RecordResult.Replayed) counters.replayed++
       else counters.forged++
@@ -202,8 +207,8 @@ export class Association<Path> {
     }
     if (this.closed) return
     if (!keys.confirmed) this.confirm(keys, now)
-    const latest = keys === this.current && keys.window.newest > newest
-    if (latest && !this.client) this.follow(path, pathKey, now)
+    // Of former keys too: the client may not know yet that the present ones are in use.
+    if (!this.client && keys.window.newest > newest) this.follow(keys, path, pathKey, now)
     if (record[0] === DatagramType.Data) {
       this.usedAt = now
       this.options.onData(keys.plain, this)
@@ -211,6 +216,15 @@ export class Association<Path> {
     if (this.closed) return
     this.suspect(now)
     this.poll(now)
+  }
+
+  /** Other keys from the same first handshake: whichever the server uses is it. */
+  offer(keys: Keys, now: number): void {
+    if (this.current.confirmed || this.closing || this.closed) return
+    this.next = keys
+    this.nextAt = now
+    this.askInterval = RETRY_INTERVAL
+    this.ask(now)
   }
 
   /** Does what is due. */
@@ -221,7 +235,7 @@ export class Association<Path> {
       return
     }
     if (now >= this.previousUntil) this.forgetPrevious()
-    if (this.next !== undefined && now >= this.nextAt + HANDSHAKE_LIFETIME) this.forgetNext()
+    if (!this.client && now >= this.nextAt + HANDSHAKE_LIFETIME) this.forgetNext()
     this.considerRekey(now)
     if (this.closed) return
     if (now >= this.askAt) this.ask(now)
@@ -249,7 +263,11 @@ export class Association<Path> {
   private confirm(keys: Keys, now: number): void {
     keys.confirmed = true
     this.askAt = NEVER
-    if (keys === this.next) {
+    if (keys === this.next && !this.current.confirmed) {
+      this.current = keys
+      this.next = undefined
+      this.options.onConfirmed(this, now)
+    } else if (keys === this.next) {
       this.forgetPrevious()
       this.previous = this.current
       this.previousUntil = now + OVERLAP
@@ -257,6 +275,8 @@ export class Association<Path> {
       this.next = undefined
       this.answered = undefined
       this.rekeySince = undefined
+      if (this.rekey !== undefined) this.options.dropIndex(this.rekey.index)
+      this.rekey = undefined
       this.options.counters.rekeys++
     } else if (keys === this.current) this.options.onConfirmed(this, now)
   }
@@ -267,25 +287,25 @@ export class Association<Path> {
     this.previousUntil = NEVER
   }
 
-  /** Nobody used the next keys. */
   private forgetNext(): void {
-    this.options.dropIndex(this.next!.localIndex)
+    if (this.next !== undefined) this.options.dropIndex(this.next.localIndex)
     this.next = undefined
     this.answered = undefined
-    this.askAt = NEVER
   }
 
   /** The client asks for new keys when the old ones were used enough, in either direction. */
   private considerRekey(now: number): void {
     const { current } = this
-    if (!this.client || this.rekey !== undefined || this.next !== undefined || !current.confirmed) return
+    if (!this.client || this.rekey !== undefined || !current.confirmed) return
+    // The server may use keys of which no sign has come here: they are kept, while others are asked for.
+    if (this.next !== undefined && now < this.nextAt + HANDSHAKE_LIFETIME) return
     const { rekeyAfterMs, rekeyAfterRecords } = this.options.tuning
     const used = Math.max(current.sealed, current.window.newest + 1)
     // Silent ends keep their keys: there is nothing that newer ones would protect.
     const aged = now - current.bornAt >= rekeyAfterMs && now - this.usedAt < rekeyAfterMs
     if (used < rekeyAfterRecords && !aged) return
     const index = this.options.takeIndex(this)
-    const state = this.handshake('initiator', index)
+    const state = this.handshake('initiator', index, current.hash)
     const message = state.write(EMPTY)
     if (message === undefined) {
       this.options.dropIndex(index)
@@ -298,14 +318,14 @@ export class Association<Path> {
   }
 
   /** A handshake for new keys, bound to the present ones and to the client's index for the new ones. */
-  private handshake(role: 'initiator' | 'responder', index: number): HandshakeState {
+  private handshake(role: 'initiator' | 'responder', index: number, hash: Uint8Array): HandshakeState {
     const { primitives, identity, cipher } = this.options
     return new HandshakeState({
       primitives,
       pattern: identity.pattern,
       cipher,
       role,
-      prologue: rekeyPrologueOf(this.current.hash, u32(index)),
+      prologue: rekeyPrologueOf(hash, u32(index)),
       psk: identity.psk,
       keyPair: identity.keyPair,
       remotePublicKey: role === 'initiator' ? identity.remotePublicKey : undefined,
@@ -330,9 +350,10 @@ export class Association<Path> {
   /** The server makes new keys, and uses them once the client did. */
   private answerRekey(keys: Keys, question: Uint8Array, now: number): void {
     const { pattern } = this.options.identity
-    if (this.client || keys !== this.current || question.length !== 4 + MESSAGE1_SIZE[pattern]) return
+    // Former keys too: the client may not know yet that the present ones are in use.
+    if (this.client || keys === this.next || question.length !== 4 + MESSAGE1_SIZE[pattern]) return
     if (this.answered !== undefined && equalBytes(this.answered.question, question)) {
-      this.control(ControlKind.RekeyResponse, this.answered.answer)
+      this.control(ControlKind.RekeyResponse, this.answered.answer, keys)
       return
     }
     if (now - this.answeredAt < REKEY_INTERVAL_MIN) {
@@ -341,7 +362,7 @@ export class Association<Path> {
     }
     this.answeredAt = now
     const theirs = readU32(question, 0)
-    const state = this.handshake('responder', theirs)
+    const state = this.handshake('responder', theirs, keys.hash)
     const same =
       state.read(question.subarray(4)) !== undefined &&
       (this.remotePublicKey === undefined || equalBytes(state.remotePublicKey!, this.remotePublicKey))
@@ -356,10 +377,10 @@ export class Association<Path> {
       this.options.counters.unreadable++
       return
     }
-    if (this.next !== undefined) this.forgetNext()
+    this.forgetNext()
     this.prepare(state, ours, theirs, now)
     this.answered = { question: question.slice(), answer }
-    this.control(ControlKind.RekeyResponse, answer)
+    this.control(ControlKind.RekeyResponse, answer, keys)
   }
 
   private takeRekey(answer: Uint8Array, now: number): void {
@@ -371,6 +392,7 @@ export class Association<Path> {
       return
     }
     this.rekey = undefined
+    this.forgetNext()
     this.prepare(state, index, readU32(payload, 0), now)
     this.askInterval = RETRY_INTERVAL
     this.ask(now)
@@ -398,7 +420,7 @@ export class Association<Path> {
         this.control(ControlKind.Pong, EMPTY, keys)
         break
       case ControlKind.PathChallenge:
-        if (body.length === CHALLENGE_SIZE) this.control(ControlKind.PathResponse, body)
+        if (body.length === CHALLENGE_SIZE) this.control(ControlKind.PathResponse, body, keys)
         break
       case ControlKind.PathResponse:
         this.prove(body, pathKey)
@@ -435,7 +457,7 @@ export class Association<Path> {
   // ---- address ---------------------------------------------------------------------------------------------
 
   /** The newest record came from `path`: if that is new, what comes back from there will tell. */
-  private follow(path: Path, pathKey: string, now: number): void {
+  private follow(keys: Keys, path: Path, pathKey: string, now: number): void {
     if (pathKey === this.pathKey) {
       this.candidate = undefined
       return
@@ -449,7 +471,7 @@ export class Association<Path> {
     if (now - candidate.sentAt < CHALLENGE_INTERVAL) return
     candidate.sentAt = now
     this.options.counters.challenges++
-    this.control(ControlKind.PathChallenge, candidate.challenge, this.current, path)
+    this.control(ControlKind.PathChallenge, candidate.challenge, keys, path)
   }
 
   private prove(response: Uint8Array, pathKey: string): void {

@@ -55,6 +55,8 @@ export class SecureClient {
   private readonly handshake: HandshakeState
   private readonly index: number
   private cookie: Uint8Array | undefined
+  /** The latest answer. */
+  private response: Uint8Array | undefined
   private association: Association<undefined> | undefined
   private over = false
   private failAt: number
@@ -125,10 +127,10 @@ export class SecureClient {
       if (datagram.length < RECORD_OVERHEAD) this.counters.foreign++
       else if (!this.indices.has(receiver) || this.association === undefined) this.counters.unknown++
       else this.association.receive(receiver, datagram, undefined, now)
-    } else if (this.association !== undefined || receiver !== this.index) this.counters.foreign++
+    } else if (this.association?.confirmed === true || receiver !== this.index) this.counters.foreign++
     else if (type === DatagramType.Response && datagram.length === RESPONSE_SIZE)
       this.takeResponse(datagram, now)
-    else if (type === DatagramType.Cookie) this.takeCookie(datagram, now)
+    else if (type === DatagramType.Cookie && this.association === undefined) this.takeCookie(datagram, now)
     else this.counters.foreign++
   }
 
@@ -152,15 +154,16 @@ export class SecureClient {
       )
       return
     }
-    if (association !== undefined) association.poll(now)
-    else if (now >= this.askAt) this.ask(now)
+    association?.poll(now)
+    // Until there is a sign that the server has the same keys: it may have forgotten those of a late answer.
+    if (association?.confirmed !== true && now >= this.askAt) this.ask(now)
   }
 
   /** When `run` has something to do. */
   deadline(): number {
     if (this.over) return NEVER
-    if (this.association === undefined) return Math.min(this.askAt, this.failAt)
-    return Math.min(this.association.deadline(), this.association.confirmed ? NEVER : this.failAt)
+    const waiting = this.association?.confirmed === true ? NEVER : Math.min(this.askAt, this.failAt)
+    return Math.min(waiting, this.association?.deadline() ?? NEVER)
   }
 
   /** Tells the server, and is over. */
@@ -201,19 +204,26 @@ export class SecureClient {
       this.counters.strangers++
       return
     }
-    const payload = this.handshake.read(datagram.subarray(5, mac1At))
-    if (payload === undefined) {
+    if (this.response !== undefined && equalBytes(this.response, datagram)) return
+    const read = this.handshake.readLast(datagram.subarray(5, mac1At))
+    if (read === undefined) {
       this.counters.unreadable++
       return
     }
+    this.response = datagram.slice()
     const keys = new Keys({
       primitives,
       cipher: tuning.cipher,
-      result: this.handshake.result(),
+      result: read.result,
       localIndex: this.index,
-      remoteIndex: readU32(payload, 0),
+      remoteIndex: readU32(read.payload, 0),
       now,
     })
+    // The server may have forgotten the handshake of an answer that was late, and have made another.
+    if (this.association !== undefined) {
+      this.association.offer(keys, now)
+      return
+    }
     this.counters.handshakes++
     this.failAt = now + tuning.handshakeTimeout
     this.association = new Association<undefined>(

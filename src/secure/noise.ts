@@ -201,7 +201,10 @@ export interface HandshakeResult {
   readonly hash: Uint8Array
 }
 
-/** A HandshakeState (section 5.3). A `read` that fails leaves it as it was, so that a forged message ends nothing. */
+/**
+ * A HandshakeState (section 5.3). A `read` that fails leaves it as it was, so that a forged message ends nothing; `readLast`
+ * does so in any case.
+ */
 export class HandshakeState {
   /** IK: the peer's static key, once it is known. */
   remotePublicKey: Uint8Array | undefined
@@ -253,15 +256,32 @@ export class HandshakeState {
 
   /** The payload of the peer's next message; undefined when it is none. */
   read(message: Uint8Array): Uint8Array | undefined {
-    const { remotePublicKey, re } = this
-    const restore = this.symmetric.save()
+    const restore = this.save()
     const payload = this.tryRead(message)
-    if (payload === undefined) {
+    if (payload === undefined) restore()
+    return payload
+  }
+
+  /** As if `message` were the last one: its payload, and what is left then. The state stays, for another answer. */
+  readLast(
+    message: Uint8Array,
+  ): { readonly payload: Uint8Array; readonly result: HandshakeResult } | undefined {
+    const restore = this.save()
+    const payload = this.tryRead(message)
+    const read = payload && { payload, result: this.result() }
+    restore()
+    return read
+  }
+
+  private save(): () => void {
+    const { remotePublicKey, re, step } = this
+    const restore = this.symmetric.save()
+    return () => {
       restore()
       this.remotePublicKey = remotePublicKey
       this.re = re
+      this.step = step
     }
-    return payload
   }
 
   private tryRead(message: Uint8Array): Uint8Array | undefined {

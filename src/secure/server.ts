@@ -236,10 +236,10 @@ export class SecureServer<Path> {
       counters.unreadable++
       return
     }
-    this.remember(name, now)
     const { remotePublicKey } = state
     if (remotePublicKey !== undefined && !this.isAuthorized(remotePublicKey)) {
       counters.unauthorized++
+      this.remember(name, now)
       return
     }
     const localIndex = this.freeIndex()
@@ -305,6 +305,8 @@ export class SecureServer<Path> {
   }
 
   private open(association: Association<Path>, now: number): void {
+    // Not before: who gave up here is asked again by a client whose answers were lost.
+    this.remember(this.pendingOf.get(association)!.mac1, now)
     this.settle(association)
     this.counters.handshakes++
     this.unused.set(association, now)

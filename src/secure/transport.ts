@@ -132,9 +132,13 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
   }
 
   /** Starts the transport below, and the handshake. */
-  async open(): Promise<void> {
+  open(): void | Promise<void> {
     const { transport, clock } = this.options
-    await transport.start({
+    const begin = (): void => {
+      this.client.run(clock.now())
+      this.alarm.set()
+    }
+    const started = transport.start({
       onDatagram: (datagram, from) => {
         if (from !== this.peer && !this.isPeer(from)) return
         this.client.receive(datagram, clock.now())
@@ -147,8 +151,8 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
         else this.handler.onClose()
       },
     })
-    this.client.run(clock.now())
-    this.alarm.set()
+    if (started === undefined) begin()
+    else return started.then(begin)
   }
 
   start(handler: DatagramHandler<Peer>): void {

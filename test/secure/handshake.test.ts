@@ -227,14 +227,43 @@ test('a handshake that nobody goes on with is forgotten after 5 s', () => {
   equal(bench.server.handshakes, 0)
   equal(bench.server.associations, 0)
   equal(bench.closed.length, 0, 'it was never open')
-  // Its client has keys, but its server none: it asks for a sign of them, and gives up.
+  // Its client has keys of a late answer, but its server none: it goes on asking, and takes another answer.
   client.state.receive(bench.to(client.address)[0]!, bench.now)
-  for (let now = bench.now; now <= 16_000; now += 50) {
+  ok(client.state.open)
+  for (let now = bench.now; now <= 8_000; now += 50) {
     bench.advance(now, client)
     bench.settle(client)
   }
+  equal(bench.opened.length, 1)
+  bench.send(bench.opened[0]!, 'x')
+  client.send('y')
+  bench.settle(client)
+  deepEqual([...client.got, ...bench.atServer.map(({ plain }) => plain)], ['x', 'y'])
+})
+
+test('keys that no server has are given up after handshakeTimeout', () => {
+  const bench = new Bench()
+  const client = bench.client()
+  bench.server.receive(client.sent.shift()!, client.address, 0)
+  const [answer] = bench.to(client.address)
+  client.state.receive(answer!, 0)
+  ok(client.state.open)
+  bench.advance(20_000, client)
   equal(client.error?.code, 'ERR_KCP_HANDSHAKE')
-  equal(bench.server.counters.unknown, 8)
+  equal(client.over, 1)
+})
+
+test('a client whose answers were lost for longer than that still gets in', () => {
+  const bench = new Bench()
+  const client = bench.client()
+  for (let now = 0; now <= 9_000; now += 50) {
+    bench.advance(now, client)
+    for (const datagram of client.sent.splice(0)) bench.server.receive(datagram, client.address, now)
+    const answers = bench.to(client.address)
+    if (now > 7_000) for (const answer of answers) client.state.receive(answer, now)
+  }
+  bench.settle(client)
+  equal(bench.opened.length, 1)
 })
 
 test('keys that no session uses are forgotten after 30 s, and the client is told', () => {
