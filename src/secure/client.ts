@@ -130,7 +130,7 @@ export class SecureClient {
     } else if (this.association?.confirmed === true || receiver !== this.index) this.counters.foreign++
     else if (type === DatagramType.Response && datagram.length === RESPONSE_SIZE)
       this.takeResponse(datagram, now)
-    else if (type === DatagramType.Cookie && this.association === undefined) this.takeCookie(datagram, now)
+    else if (type === DatagramType.Cookie) this.takeCookie(datagram, now)
     else this.counters.foreign++
   }
 
