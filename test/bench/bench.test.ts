@@ -7,7 +7,7 @@ import { asMarkdown, asText, Contest } from '../../bench/rounds.ts'
 const BENCH = fileURLToPath(new URL('../../bench/run.js', import.meta.url))
 
 function runBench(...flags: readonly string[]) {
-  return spawnSync(process.execPath, [BENCH, ...flags], { encoding: 'utf8', timeout: 60_000 })
+  return spawnSync(process.execPath, [BENCH, ...flags], { encoding: 'utf8', timeout: 240_000 })
 }
 
 interface Figure {
@@ -50,7 +50,7 @@ interface Results {
 /** Ours without the addon, which a machine may have or not. */
 const isPlain = ({ name }: { readonly name: string }): boolean => !name.includes('addon')
 
-test('the quick benchmark measures every part', { timeout: 60_000 }, () => {
+test('the quick benchmark measures every part', { timeout: 240_000 }, () => {
   const { status, stdout, stderr } = runBench('--quick', '--no-peers', '--json')
   equal(status, 0, stderr)
   const { quick, messages, engine, bulk, echo, sessions, memory } = JSON.parse(stdout) as Results
@@ -104,7 +104,7 @@ test('the quick benchmark measures every part', { timeout: 60_000 }, () => {
   ok(memory.figures.perSession.heapUsed > 0)
 })
 
-test('tables say what was measured and how, as text or in Markdown', { timeout: 60_000 }, () => {
+test('tables say what was measured and how, as text or in Markdown', { timeout: 240_000 }, () => {
   const { status, stdout } = runBench('--quick', '--no-peers', '--only', 'engine')
   equal(status, 0)
   match(stdout, /== engine\nns per segment of 1376 bytes/)

@@ -137,4 +137,4 @@ export function quantile(numbers: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
 }
 
-export const MB = 1024 * 1024
+export const MB: number = 1024 * 1024
