@@ -19,7 +19,11 @@ import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rou
 import { benchSessions } from './sessions.ts'
 import { benchWorkers } from './workers.ts'
 
-type Part = (effort: Effort, field: readonly Contestant[], into: string | undefined) => Promise<Report>
+interface Flags {
+  readonly peers: boolean
+  readonly into?: string | undefined
+}
+type Part = (effort: Effort, field: readonly Contestant[], flags: Flags) => Promise<Report>
 
 const PARTS: Readonly<Record<string, Part>> = {
   messages: benchMessages,
@@ -28,10 +32,10 @@ const PARTS: Readonly<Record<string, Part>> = {
   echo: benchEcho,
   sessions: benchSessions,
   workers: (effort) => benchWorkers(effort),
-  lossy: (effort) => benchLossy(effort),
+  lossy: (effort, _, { peers }) => benchLossy(effort, { peers }),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
-  latency: (effort, _, into) => benchLatency(effort, { into }),
+  latency: (effort, _, { peers, into }) => benchLatency(effort, { peers, into }),
 }
 /** Only when it is asked for: half an hour. */
 const LONG: ReadonlySet<string> = new Set(['latency'])
@@ -62,7 +66,7 @@ async function main(args: string[]): Promise<number> {
     console.error(`bench: ${(error as Error).message}\nTry: npm run bench -- --help`)
     return 2
   }
-  const { quick, json, markdown, parts, into, help } = flags
+  const { quick, json, markdown, parts, help } = flags
   if (help) {
     console.log(HELP)
     return 0
@@ -91,7 +95,7 @@ async function main(args: string[]): Promise<number> {
   for (const name of parts) {
     console.error(`measuring ${name} …`)
     try {
-      const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants, into)
+      const report = await PARTS[name]!(quick ? QUICK : FULL, field.contestants, flags)
       results[name] = { what: report.what.join(' '), figures: report.figures }
       print(markdown ? asMarkdown(report) : asText(report))
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { Cell } from './cells.ts'
 import type { Child } from './child.ts'
 import type { EndOptions, LatencyTask, Task } from './end.ts'
 import { goPeer, whyNoGo } from './go-peer.ts'
@@ -14,6 +15,10 @@ export interface Contestant<T extends Task> {
   readonly name: string
   /** Its sender says what it counted. */
   readonly tells?: boolean
+  /** Takes more than this project, Node and the system. */
+  readonly peer?: boolean
+  /** Which cells it takes part in. Default: all. */
+  readonly where?: (cell: Cell) => boolean
   /** What TCP uses on its link. */
   readonly congestion?: Congestion
   /** Why it cannot take part on this machine; undefined when it can. */
@@ -48,6 +53,7 @@ export function toKcpGo(name: string, kcp: KcpEndOptions): Contestant<LatencyTas
   const [near, far] = [ours(name, kcp), kcpGo()]
   return {
     ...near,
+    peer: true,
     missing: far.missing,
     start: (link, role, task) => (role === 'send' ? near : far).start(link, role, task),
   }
@@ -62,6 +68,7 @@ export function udx(): Contestant<Task> {
   const installed = fileURLToPath(new URL('node_modules/udx-native', peerPackages))
   return {
     ...inNode('udx-native', 'udx'),
+    peer: true,
     missing: () => (existsSync(installed) ? undefined : 'udx-native is not installed in bench/peers'),
   }
 }
@@ -71,6 +78,7 @@ export function kcpGo(fec?: readonly [number, number]): Contestant<LatencyTask> 
   const [data, parity] = fec ?? [0, 0]
   return {
     name: `kcp-go ${fec === undefined ? 'fast' : `FEC ${data}/${parity}`}`,
+    peer: true,
     missing: whyNoGo,
     start(link, role, task) {
       const { kind, size, flows, warmUp, count } = task

@@ -46,6 +46,8 @@ export interface LatencyOptions {
   readonly rate: number
   readonly seed: number
   readonly contestants: readonly Contestant<LatencyTask>[]
+  /** With those that take more than this project, Node and the system. */
+  readonly peers: boolean
   /** Folder for tables, figures and plots. */
   readonly into: string | undefined
   /** File for all samples, which `benchAgain` reads. */
@@ -71,7 +73,12 @@ export const LATENCY_CONTESTANTS: readonly Contestant<LatencyTask>[] = [
   kcpGo([10, 3]),
   kcpGo([2, 1]),
   udx(),
+  { ...kcpGo([3, 1]), where: forFec },
 ]
+/** Where forward error correction is looked at more closely; elsewhere it would take time from the others. */
+function forFec({ pattern, rtt, loss, burst }: Cell): boolean {
+  return pattern === '20 ms' && rtt === 100 && loss > 0 && loss < 0.2 && burst === 1
+}
 
 /** What is drawn together: file name's end, and who. */
 const PLOTS: Readonly<Record<string, readonly string[]>> = {
@@ -115,13 +122,14 @@ export async function benchLatency(effort: Effort, overrides: Partial<LatencyOpt
     rate: 100,
     seed: 1,
     contestants: LATENCY_CONTESTANTS,
+    peers: true,
     into: undefined,
     save: undefined,
     ...overrides,
   }
   const impossible = whyNoLink()
   if (impossible !== undefined) return noLink('latency', impossible)
-  const contestants = present(options.contestants)
+  const contestants = present(options.contestants.filter(({ peer }) => options.peers || peer !== true))
   const results: CellResult[] = []
   for (const batch of batchesOf(options.cells, options.rate)) {
     console.error(`  ${batch.map(cellName).join('; ')} …`)

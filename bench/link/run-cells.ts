@@ -63,7 +63,11 @@ export async function runBatch(
   { contestants, seconds, seed }: RunOptions,
 ): Promise<CellResult[]> {
   const links: ImpairedLink[] = []
-  const wanted = cells.flatMap((cell) => contestants.map((contestant) => ({ cell, contestant })))
+  const wanted = cells.flatMap((cell) =>
+    contestants
+      .filter(({ where }) => where === undefined || where(cell))
+      .map((contestant) => ({ cell, contestant })),
+  )
   const flows = new Array<Flow>(wanted.length)
   try {
     let next = 0
