@@ -103,13 +103,19 @@ export interface GoPeerFlags {
   readonly count?: number
   readonly sizes?: readonly number[]
   readonly bytes?: number
+  /** A cipher by kcptun's name, and its key in hex. */
+  readonly crypt?: string
+  readonly key?: string
+  /** Shards of FEC. */
+  readonly data?: number
+  readonly parity?: number
   readonly pauseMs?: number
   readonly timeoutMs?: number
 }
 
 /** One line of the peer. Which fields are set depends on the event: see peer.go. */
 export interface GoPeerEvent {
-  readonly event: 'listening' | 'connected' | 'accepted' | 'done'
+  readonly event: 'listening' | 'connected' | 'accepted' | 'done' | 'counters'
   readonly addr?: string
   readonly remote?: string
   readonly conv?: number
@@ -120,6 +126,13 @@ export interface GoPeerEvent {
   readonly sentMessages?: number
   readonly sentBytes?: number
   readonly sentSha256?: string
+  /** kcp-go's counters. */
+  readonly recovered?: number
+  readonly fecErrors?: number
+  readonly checksums?: number
+  readonly resends?: number
+  readonly datagrams?: number
+  readonly sessions?: number
 }
 
 interface Waiter {
@@ -205,6 +218,13 @@ export class GoPeer implements AsyncDisposable {
     // A test may fail before it gets to await this.
     promise.catch(() => {})
     return promise
+  }
+
+  /** kcp-go's own counters now. */
+  counters(): Promise<GoPeerEvent> {
+    const answer = this.next('counters', 10_000)
+    this.#child.stdin.write('counters\n')
+    return answer
   }
 
   /** Lets the peer go (it ends when its stdin closes) and waits until it has. */

@@ -1,4 +1,4 @@
-// peer is the foreign end of the live tests: kcp-go as Debian ships it (5.6.1), without FEC and encryption.
+// peer is the foreign end of the live tests: kcp-go as Debian ships it (5.6.1), plain or with FEC and a cipher.
 //
 //	CGO_ENABLED=0 GO111MODULE=off GOPATH=/usr/share/gocode go build -o peer peer.go
 //
@@ -13,17 +13,19 @@
 //	sink    reads -bytes bytes; "done" tells how they were cut and their SHA-256
 //	duplex  send and sink at the same time; "done" when both are
 //
+// A line "counters" on stdin is answered with kcp-go's own counters of this process.
+//
 // Two habits of kcp-go to remember when reading a test: its Write cuts everything at mss into messages of its own
 // (it never sends a fragment), while its Read assembles fragments and gives one message per call.
 package main
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
@@ -50,6 +52,10 @@ var (
 	sizes      = flag.String("sizes", "100", "send, duplex: sizes of the messages, used in turn")
 	total      = flag.Int64("bytes", 0, "sink, duplex: bytes to read (echo: bytes after which it is done)")
 	pause      = flag.Duration("pause", 0, "sink, duplex: wait this long before the first read")
+	crypt      = flag.String("crypt", "", "cipher by kcptun's name; empty: none at all, not even its header")
+	key        = flag.String("key", "", "its key in hex")
+	data       = flag.Int("data", 0, "data shards of FEC; 0: no FEC")
+	parity     = flag.Int("parity", 0, "parity shards of FEC")
 	timeout    = flag.Duration("timeout", time.Minute, "the process ends by itself after this long")
 )
 
@@ -93,6 +99,52 @@ func numbers(list string) []int {
 		result = append(result, n)
 	}
 	return result
+}
+
+// cipher makes the packet cipher of the flags.
+func cipher() kcp.BlockCrypt {
+	if *crypt == "" {
+		return nil
+	}
+	bytes, err := hex.DecodeString(*key)
+	if err != nil {
+		fail(err)
+	}
+	make := map[string]func([]byte) (kcp.BlockCrypt, error){
+		"none":     kcp.NewNoneBlockCrypt,
+		"aes":      kcp.NewAESBlockCrypt,
+		"salsa20":  kcp.NewSalsa20BlockCrypt,
+		"twofish":  kcp.NewTwofishBlockCrypt,
+		"blowfish": kcp.NewBlowfishBlockCrypt,
+		"cast5":    kcp.NewCast5BlockCrypt,
+		"3des":     kcp.NewTripleDESBlockCrypt,
+		"tea":      kcp.NewTEABlockCrypt,
+		"xtea":     kcp.NewXTEABlockCrypt,
+		"sm4":      kcp.NewSM4BlockCrypt,
+		"xor":      kcp.NewSimpleXORBlockCrypt,
+	}[*crypt]
+	if make == nil {
+		fail(fmt.Errorf("unknown cipher %q", *crypt))
+	}
+	block, err := make(bytes)
+	if err != nil {
+		fail(err)
+	}
+	return block
+}
+
+func counters() fields {
+	snmp := kcp.DefaultSnmp.Copy()
+	return fields{
+		"recovered":  snmp.FECRecovered,
+		"fecErrors":  snmp.FECErrs,
+		"parity":     snmp.FECParityShards,
+		"checksums":  snmp.InCsumErrors,
+		"resends":    snmp.RetransSegs,
+		"datagrams":  snmp.InPkts,
+		"sessions":   snmp.PassiveOpens,
+		"inputBytes": snmp.InBytes,
+	}
 }
 
 func configure(session *kcp.UDPSession) {
@@ -178,7 +230,7 @@ func play(session *kcp.UDPSession) {
 }
 
 func serve() {
-	listener, err := kcp.ListenWithOptions(*addr, nil, 0, 0)
+	listener, err := kcp.ListenWithOptions(*addr, cipher(), *data, *parity)
 	if err != nil {
 		fail(err)
 	}
@@ -209,9 +261,9 @@ func dial() {
 	}
 	var session *kcp.UDPSession
 	if *conv >= 0 {
-		session, err = kcp.NewConn3(uint32(*conv), remote, nil, 0, 0, socket)
+		session, err = kcp.NewConn3(uint32(*conv), remote, cipher(), *data, *parity, socket)
 	} else {
-		session, err = kcp.NewConn2(remote, nil, 0, 0, socket)
+		session, err = kcp.NewConn2(remote, cipher(), *data, *parity, socket)
 	}
 	if err != nil {
 		fail(err)
@@ -232,5 +284,9 @@ func main() {
 	default:
 		fail(fmt.Errorf("unknown mode %q", *mode))
 	}
-	io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if lines.Text() == "counters" {
+			say("counters", counters())
+		}
+	}
 }
