@@ -307,8 +307,11 @@ export class SmuxEngine {
     const deadline = this.deadline
     if (now < deadline) return
     this.#now = now
-    if (now - deadline > LATE) this.#heardAt += now - deadline
     const { keepAliveInterval, keepAliveTimeout } = this.config
+    if (now - deadline > LATE) {
+      // And what waits below may be heard yet.
+      this.#heardAt = Math.max(this.#heardAt + now - deadline, now - keepAliveTimeout + LATE)
+    }
     if (keepAliveTimeout > 0 && !this.#deaf && now >= this.#heardAt + keepAliveTimeout) {
       this.close('timeout')
       return

@@ -156,7 +156,9 @@ export class SmuxFlow implements Turn {
       this.#finWanted = this.#finSent = true
       this.synDue = false
     } else {
-      this.end()
+      this.#finWanted = true
+      // Also when it was ended before: its FIN may stand behind a queue that a closed window held back.
+      this.#owner.onSendable(this)
     }
     this.#owner.onEnded(this)
   }
