@@ -436,9 +436,10 @@ export class Acceptor<Peer> {
     const name = this.nameOf(conv, entry)
     const origin = this.challenges.find(name, now)
     this.challenges.forget(name)
-    const lead = this.open(first, entry, pipeline, now, undefined, origin)
-    const sessions = [lead]
-    for (let i = 1; i < channels; i++) sessions.push(this.open(first + i, entry, pipeline, now, lead, origin))
+    const sessions: KcpSession[] = []
+    for (let i = 0; i < channels; i++) {
+      sessions.push(this.open(first + i, entry, pipeline, now, sessions[0], origin, i === index))
+    }
     if (sessions.length > 1) {
       for (const session of sessions) {
         const { onProven } = session
@@ -449,7 +450,7 @@ export class Acceptor<Peer> {
       }
     }
     // Before the application may do anything, such as end them.
-    if (origin !== undefined) lead.trust()
+    if (origin !== undefined) sessions[0]!.trust()
     this.options.onSessions(sessions, entry.link.peer)
     return { session: sessions[index]!, pipeline }
   }
@@ -462,6 +463,7 @@ export class Acceptor<Peer> {
     now: number,
     lead: KcpSession | undefined,
     origin: number | undefined,
+    begun: boolean,
   ): KcpSession {
     const { config, random, scheduler } = this.options
     const session = new KcpSession({
@@ -477,6 +479,7 @@ export class Acceptor<Peer> {
       path: pipeline,
       memory: this.memory,
       lead,
+      begun,
     })
     if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
     entry.sessions.set(conv, { session, pipeline })

@@ -50,7 +50,8 @@ export class NoticeJudge {
       (notice.kind === NoticeKind.Reset && notice.ts === undefined
         ? this.answersPush(notice)
         : this.fits(notice) && this.proves(notice, now))
-    if (!believed) this.misses++
+    // A peer whose clock we misjudge, after a pause of one of us, is no forger: that one does not know our times either.
+    if (!believed && !(notice.ts !== undefined && this.echoes(notice))) this.misses++
     return believed
   }
 
@@ -68,7 +69,8 @@ export class NoticeJudge {
   }
 
   /** Whether the times do, and at least one of them can be checked. */
-  private proves({ ts, echo }: CloseNotice, now: number): boolean {
+  private proves(notice: CloseNotice, now: number): boolean {
+    const { ts, echo } = notice
     const { proof, rtt } = this.kcp
     let proofs = 0
     if (this.clockKnown) {
@@ -80,9 +82,16 @@ export class NoticeJudge {
       proofs++
     }
     if (echo !== undefined && proof.sentPush) {
-      if (seqDiff(echo, proof.sentTs) > 0 || seqDiff(proof.echoedTs, echo) > ECHO_SLACK) return false
+      if (!this.echoes(notice)) return false
       proofs++
     }
     return proofs > 0
+  }
+
+  /** Whether it names a time at which we sent something, and not long ago. */
+  private echoes({ echo }: CloseNotice): boolean {
+    const { proof } = this.kcp
+    if (echo === undefined || !proof.sentPush) return false
+    return seqDiff(echo, proof.sentTs) <= 0 && seqDiff(proof.echoedTs, echo) <= ECHO_SLACK
   }
 }

@@ -12,8 +12,8 @@ export interface Task {
   run(now: number): boolean
   /** When to run again, ms of the same clock; Infinity: not before it is touched. */
   deadline(): number
-  /** The process stood still for `ms`: move what judges the peer by silence. */
-  forgive(ms: number): void
+  /** The process stood still for `ms`, until `now`: move what judges the peer by silence, but not beyond now. */
+  forgive(ms: number, now: number): void
 }
 
 /** A timer this late means that a callback took long: what waits in the socket is heard first, ms. */
@@ -156,7 +156,7 @@ export class Scheduler {
     const late = now - this.timerAt
     if (late < LATE) return false
     this.disarm()
-    if (late >= STALL) for (const task of this.ids.keys()) task.forgive(late)
+    if (late >= STALL) for (const task of this.ids.keys()) task.forgive(late, now)
     // What the peers sent meanwhile waits in the socket: let it in before judging.
     this.clock.soon(() =>
       this.clock.soon(() => {

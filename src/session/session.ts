@@ -57,6 +57,11 @@ export interface SessionOptions {
   readonly memory?: MemoryBudget
   /** Channel 0 of the same peer, when this is another one of its channels: hearing one of them is hearing all. */
   readonly lead?: KcpSession | undefined
+  /**
+   * Of a server's session: whether its peer began it, with a datagram that comes right after. Its other channels were
+   * opened with it, and may not be used for a long time, or ever. Default true.
+   */
+  readonly begun?: boolean
 }
 
 /** A session's way to its peer, beyond `send`; a Pipeline is one. */
@@ -246,7 +251,7 @@ export class KcpSession implements Task {
     // One address: what proved it for one channel proved it for all.
     this.wasProven = options.role === 'client' || options.lead?.proven === true
     // A channel that was never used here may have been used by nobody.
-    this.headlessSince = options.role === 'client' || options.lead !== undefined ? NEVER : now
+    this.headlessSince = options.role === 'client' || options.begun === false ? NEVER : now
     if (!this.wasProven) this.kcp.allowance = 0
     // The first flush of an engine only opens its congestion window.
     this.kcp.update(this.ts(now))
@@ -502,6 +507,7 @@ export class KcpSession implements Task {
       return
     }
     const stored = kcp.counters.segmentsIn
+    const heardTs = kcp.proof.heardTs
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
@@ -518,8 +524,12 @@ export class KcpSession implements Task {
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
       this.retells = 0
-      if (!recovered) this.notices.learn(kcp.proof.heardTs, now)
     }
+    // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
+    // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
+    const again = this.notices.clockKnown && kcp.proof.heardTs !== heardTs
+    if (!recovered && (kcp.counters.segmentsIn !== stored || again))
+      this.notices.learn(kcp.proof.heardTs, now)
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {
       this.giveUp(
@@ -539,7 +549,8 @@ export class KcpSession implements Task {
 
   /** The peer's address is proven, here or on another channel. */
   trust(): void {
-    if (this.wasProven) return
+    // Its listener let go of one that is over.
+    if (this.wasProven || this.closed) return
     this.wasProven = true
     this.kcp.allowance = NEVER
     this.urgent = true
@@ -595,13 +606,17 @@ export class KcpSession implements Task {
     return at
   }
 
-  forgive(ms: number): void {
-    this.heardAt += ms
-    this.progressAt += ms
-    this.openedAt += ms
-    this.dataAt += ms
-    this.finishedAt += ms
-    this.headlessSince += ms
+  forgive(ms: number, now: number): void {
+    // What came before anybody noticed the pause has its time already.
+    const later = (at: number): number => Math.min(at + ms, Math.max(at, now))
+    this.heardAt = later(this.heardAt)
+    // One that is over is no task any more, but its silence still counts.
+    if (this.lead.closed) this.lead.heardAt = later(this.lead.heardAt)
+    this.progressAt = later(this.progressAt)
+    this.openedAt = later(this.openedAt)
+    this.dataAt = later(this.dataAt)
+    this.finishedAt = later(this.finishedAt)
+    this.headlessSince = later(this.headlessSince)
   }
 
   /** The answer to a Fin that comes again after the end; undefined when the peer sent none. */

@@ -55,6 +55,35 @@ test('the server may speak first on a channel that the client never used', async
   )
 })
 
+test('a peer that begins on another channel than the first is no ghost of an old conversation', async () => {
+  const world = new World()
+  const listener = await world.listen({ ...fast, channels: 3 })
+  const client = await world.connect({ ...fast, channels: 3 })
+  await client.channels[2]!.send('hi')
+  const server = await world.within(listener.accept())
+  equal(String(await world.within(server!.channels[2]!.recv())), 'hi')
+  // Longer than the beginning of a conversation that has begun is waited for.
+  await world.run(12_000)
+  deepEqual(
+    [...client.channels, ...server!.channels].map(({ closeReason }) => closeReason),
+    Array(6).fill(undefined),
+  )
+})
+
+test('a channel that ends unproven is counted as pending no more, and not again when another one proves it', async () => {
+  const world = new World({ link: { delayMs: 20 } })
+  const listener = await world.listen({ ...fast, channels: 3 })
+  listener.on('connection', (stream: KcpStream) => {
+    for (const each of stream.channels) each.on('error', () => undefined)
+    stream.channels[1]!.destroy()
+  })
+  const client = await world.connect({ ...fast, channels: 3 })
+  client.channels.forEach((each) => each.on('error', () => undefined))
+  await client.send('hi')
+  await world.run(1_000)
+  equal(listener.stats().pending, 0)
+})
+
 test('one liveness: one question keeps all channels alive, and a vanished peer ends all', async () => {
   const world = new World()
   const { client, server, listener } = await world.pair({ channels: 5, keepAlive: 1_000, idleTimeout: 3_500 })

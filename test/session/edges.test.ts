@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import { SessionPair, type SessionPairOptions } from '../../src/sim/pair.ts'
-import { formatDatagram } from '../../src/sim/trace.ts'
+import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
 
 /** A pair whose client has said hello, and whose server has heard it. */
 function opened(options: Partial<SessionPairOptions> = {}): SessionPair & { readonly server: KcpSession } {
@@ -42,10 +42,25 @@ test('S12: after a gap of the process the peer is heard before it is judged', ()
   })
   const { client } = pair
   // The process stopped for 15 s: its scheduler, whose timer came that late, says so.
-  client.forgive(15_000)
+  client.forgive(15_000, pair.clock.now() + 15_000)
   pair.clock.advance(20_000)
   equal(client.closed, false, 'silence while nobody could listen does not count')
   pair.clock.advance(6_000)
+  equal(client.closeReason, 'timeout')
+})
+
+test('what is heard before a gap is noticed counts from when it was heard, not from the future', () => {
+  const { client, clock } = opened({
+    client: { preset: 'fast', idleTimeout: 10_000, keepAlive: 0 },
+    server: { preset: 'fast', idleTimeout: 0 },
+  })
+  // A clock that counts while the machine sleeps; the first thing after an hour of it is a datagram.
+  const now = clock.now() + 3_600_000
+  client.receive(parseTrace('wins una=1 wnd=128', { conv: client.conv }), now)
+  client.forgive(3_600_000, now)
+  client.run(now + 9_000)
+  equal(client.closed, false)
+  client.run(now + 11_000)
   equal(client.closeReason, 'timeout')
 })
 
