@@ -99,11 +99,13 @@ const TEST_FOLDERS: ReadonlySet<string> = new Set([
   'examples',
   'bench',
   'demo',
+  'fuzz',
   'interop',
   'live',
   'package',
   'reference',
   'soak',
+  'simulation',
   'support',
   'vectors',
 ])

@@ -1,0 +1,153 @@
+/**
+ * `npm run sim -- --seeds 2000 [--seed 1] [--profile all] [--set redundancy=2] [--jobs 2] [--trace] [--log FILE]`
+ *
+ * Runs the simulation of so many seeds from `--seed` on. With `--trace` every datagram of a seed is told. With `--log` a
+ * line of JSON is appended to FILE for each thousand seeds, and what is there already is not run again.
+ */
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { parseArgs, wholeNumber } from './args.ts'
+import { checkOverrides, type Overrides, PROFILES, planOf } from './plan.ts'
+import { count, describe, merge, noTotals, type Totals } from './summary.ts'
+import { runPlan } from './world.ts'
+
+const OPTIONS = ['seeds', 'seed', 'profile', 'set', 'jobs', 'trace', 'log', 'help']
+/** Seeds that a worker takes at a time, and that a line of the log is for. */
+const PART = 1_000
+/** One in so many seeds runs twice, and must do the same. */
+const TWICE_EVERY = 100
+/** Failures that are told in full. */
+const TOLD = 10
+
+interface Part {
+  readonly from: number
+  readonly to: number
+}
+
+if (isMainThread) await main()
+else work(workerData as Overrides)
+
+/** Runs what the main thread asks for, part by part. */
+function work(overrides: Overrides): void {
+  parentPort!.on('message', ({ from, to }: Part) => parentPort!.postMessage(runPart(from, to, overrides)))
+}
+
+function runPart(from: number, to: number, overrides: Overrides): Totals {
+  const totals = noTotals()
+  for (let seed = from; seed <= to; seed++) {
+    try {
+      const plan = planOf(seed, overrides)
+      const outcome = runPlan(plan)
+      if (seed % TWICE_EVERY === 0 && runPlan(plan).hash !== outcome.hash) {
+        throw new Error('the same seed went another way the second time')
+      }
+      count(totals, seed, outcome)
+    } catch (error) {
+      totals.seeds++
+      totals.failed.push({ seed, why: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  return totals
+}
+
+async function main(): Promise<void> {
+  const args = parseArgs(process.argv.slice(2), OPTIONS)
+  const seeds = wholeNumber(args, 'seeds', 100)
+  const first = wholeNumber(args, 'seed', 1)
+  const profile = args.values.get('profile') ?? 'all'
+  if (PROFILES[profile] === undefined) {
+    throw new TypeError(`there is no profile ${profile}; there are ${Object.keys(PROFILES).join(', ')}`)
+  }
+  const overrides: Record<string, unknown> = { ...PROFILES[profile] }
+  for (const [name, value] of args.sets) overrides[name] = parsed(value)
+  checkOverrides(overrides)
+  const again = [
+    ...(profile === 'all' ? [] : ['--profile', profile]),
+    ...args.sets.flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+  ].join(' ')
+
+  if (args.values.has('trace')) {
+    trace(first, overrides)
+    return
+  }
+  const log = args.values.get('log')
+  const totals = noTotals()
+  const done = new Set<number>()
+  if (log !== undefined && existsSync(log)) {
+    for (const line of readFileSync(log, 'utf8').split('\n').filter(Boolean)) {
+      const part = JSON.parse(line) as Part & { readonly totals: Totals }
+      done.add(part.from)
+      merge(totals, part.totals)
+    }
+  }
+  const parts: Part[] = []
+  const size = log === undefined ? Math.min(PART, Math.ceil(seeds / 20)) : PART
+  for (let from = first; from < first + seeds; from += size) {
+    if (!done.has(from)) parts.push({ from, to: Math.min(from + size, first + seeds) - 1 })
+  }
+  const startedAt = performance.now()
+  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), overrides, (part, result) => {
+    merge(totals, result)
+    if (log !== undefined) appendFileSync(log, `${JSON.stringify({ ...part, totals: result })}\n`)
+  })
+  const { user, system } = process.cpuUsage()
+  console.log(describe(totals))
+  console.log(
+    `${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${((user + system) / 1e6).toFixed(1)} s of CPU`,
+  )
+  for (const { seed, why } of totals.failed.slice(0, TOLD)) {
+    console.log(`\nseed ${seed}: ${why}\n  again: npm run sim -- --seed ${seed} ${again} --trace`)
+  }
+  if (totals.failed.length > 0) process.exitCode = 1
+}
+
+/** Has workers run the parts. */
+async function each(
+  parts: readonly Part[],
+  jobs: number,
+  overrides: Overrides,
+  done: (part: Part, totals: Totals) => void,
+): Promise<void> {
+  let next = 0
+  const one = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(new URL(import.meta.url), { workerData: overrides })
+      let part: Part | undefined
+      const go = (): void => {
+        part = parts[next++]
+        if (part === undefined) void worker.terminate().then(() => resolve())
+        else worker.postMessage(part)
+      }
+      worker.on('message', (totals: Totals) => {
+        done(part!, totals)
+        go()
+      })
+      worker.on('error', reject)
+      go()
+    })
+  await Promise.all(Array.from({ length: Math.min(jobs, parts.length) }, one))
+}
+
+/** Tells a seed. */
+function trace(seed: number, overrides: Overrides): void {
+  const plan = planOf(seed, overrides)
+  const { traffic, ...rest } = plan
+  console.log(JSON.stringify(rest, undefined, 2))
+  for (const side of ['client', 'server'] as const) {
+    console.log(`${side} writes ${traffic[side].map(({ sizes }) => `${sizes.length} messages`).join(', ')}`)
+  }
+  try {
+    console.log(JSON.stringify(runPlan(plan, (line) => console.log(line))))
+  } catch (error) {
+    console.log(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  }
+}
+
+function parsed(value: string): unknown {
+  try {
+    return JSON.parse(value)
+  } catch {
+    return value
+  }
+}

@@ -1,0 +1,340 @@
+/**
+ * What a seed means: settings of both ends, two directions of a network, what is sent, and what goes wrong when. Each
+ * part draws from a generator of its own, so that a setting that is fixed from outside leaves the rest as it was.
+ * @module
+ */
+import { type KcpConfig, MTU_MIN } from '../../src/core/config.ts'
+import type { KcpSessionConfig } from '../../src/session/config.ts'
+import type { LinkConditions } from '../../src/sim/link.ts'
+import { mix32, Prng } from '../../src/sim/prng.ts'
+
+/**
+ * What is asked of a run.
+ *
+ * - steady: whatever happens is survived. Everything arrives, and both ends close in peace.
+ * - mortal: real timeouts. What arrives is a beginning of what was sent, and both ends get to know the end.
+ * - vanish: the client's process ends without a word. The server gets to know.
+ * - restart: the server's process ends, and another one takes its place that knows nothing. The client gets to know.
+ * - reborn: the client's process ends, and another one takes its place, with the same port and conversation. Nothing
+ *   but order is asked for: KCP cannot tell the two apart.
+ * - damaged: bits flip, and nothing protects the datagrams. Nothing but order is asked for: KCP has no checksum.
+ */
+export type Story = 'steady' | 'mortal' | 'vanish' | 'restart' | 'reborn' | 'damaged'
+export type Side = 'client' | 'server'
+
+/** One thing that happens. `at` counts from the start, ms. */
+export type Fault =
+  /** Nothing passes, in one direction or both. */
+  | { readonly kind: 'blackout'; readonly at: number; readonly ms: number; readonly way: Way | 'both' }
+  /** The path is another one from now on. */
+  | { readonly kind: 'reroute'; readonly at: number; readonly way: Way; readonly conditions: LinkConditions }
+  /** A process stands still: timers and datagrams wait. */
+  | { readonly kind: 'stall'; readonly at: number; readonly ms: number; readonly side: Side }
+  /** A clock that counts while the machine sleeps: it jumps ahead. */
+  | { readonly kind: 'step'; readonly at: number; readonly ms: number; readonly side: Side }
+  /** Nobody reads. */
+  | { readonly kind: 'deaf'; readonly at: number; readonly ms: number; readonly side: Side }
+  /** A process ends; another one takes its place `ms` later, or none. */
+  | { readonly kind: 'kill'; readonly at: number; readonly ms: number; readonly side: Side }
+
+export type Way = 'toServer' | 'toClient'
+
+/** What one end sends on one channel: sizes, bytes, and when each is there to be written, ms from the start. */
+export interface Traffic {
+  readonly sizes: readonly number[]
+  readonly at: readonly number[]
+}
+
+export interface Plan {
+  readonly seed: number
+  readonly story: Story
+  readonly client: KcpSessionConfig
+  readonly server: KcpSessionConfig
+  readonly channels: number
+  /** How datagrams are protected against damage: not at all, by a checksum, or by an AEAD. */
+  readonly cover: 'none' | 'checksum' | 'aead'
+  readonly toServer: LinkConditions
+  readonly toClient: LinkConditions
+  /** Bytes that wait for a process that stands still; more are lost, as in a socket. */
+  readonly socketBytes: number
+  readonly startAt: number
+  /** Where both directions begin to count; undefined: at 0, through the door of a server. */
+  readonly startSn: { readonly client: number; readonly server: number } | undefined
+  /** From here on the path loses nothing, ms from the start. */
+  readonly healAt: number
+  readonly faults: readonly Fault[]
+  /** By channel. */
+  readonly traffic: Readonly<Record<Side, readonly Traffic[]>>
+  /** Messages that a reader takes in one turn. */
+  readonly readsPerTurn: number
+}
+
+/** Fixed from outside: settings of the engine, of sessions and of the plan, by name. */
+export type Overrides = Readonly<Record<string, unknown>>
+
+/** What the 10,000 seeds of each option fix. */
+export const PROFILES: Readonly<Record<string, Overrides>> = {
+  all: {},
+  plain: { redundancy: 0, lossDetection: 'count', channels: 1, maxInFlight: 0 },
+  'redundancy-1': { redundancy: 1 },
+  'redundancy-2': { redundancy: 2 },
+  'redundancy-auto': { redundancy: 'auto' },
+  time: { lossDetection: 'time' },
+  channels: { channels: 4 },
+  together: { redundancy: 'auto', lossDetection: 'time', channels: 4 },
+}
+
+/** An AEAD takes 28 bytes of the 50 and more that an engine needs. */
+const COVERED_MTU_MIN = MTU_MIN + 28
+
+const PLAN_FIELDS = ['story', 'channels', 'cover', 'segments', 'readsPerTurn', 'loss', 'healAt'] as const
+const SESSION_FIELDS: ReadonlySet<string> = new Set([
+  'preset',
+  'flushInterval',
+  'idleTimeout',
+  'flushWrite',
+  'sendQueueLimit',
+  'maxSendBytes',
+  'maxRecvBytes',
+  'keepAlive',
+  'stallTimeout',
+  'lingerTimeout',
+  'lifecycle',
+])
+const KCP_FIELDS: ReadonlySet<string> = new Set([
+  'nodelay',
+  'interval',
+  'resend',
+  'nc',
+  'mtu',
+  'sndWnd',
+  'rcvWnd',
+  'streamMode',
+  'minRto',
+  'fastLimit',
+  'maxFragments',
+  'probeInterval',
+  'maxInFlight',
+  'lossDetection',
+  'redundancy',
+])
+
+/** Throws a TypeError for a name that no override has. */
+export function checkOverrides(overrides: Overrides): void {
+  for (const name of Object.keys(overrides)) {
+    if (
+      !(PLAN_FIELDS as readonly string[]).includes(name) &&
+      !SESSION_FIELDS.has(name) &&
+      !KCP_FIELDS.has(name)
+    )
+      throw new TypeError(
+        `nothing is called ${name}; there are ${[...PLAN_FIELDS, ...SESSION_FIELDS, ...KCP_FIELDS].join(', ')}`,
+      )
+  }
+}
+
+/** The plan of a seed. Sides have different settings, but for what both have to agree on. */
+export function planOf(seed: number, overrides: Overrides = {}): Plan {
+  const part = (number: number): Prng => new Prng(mix32((seed ^ Math.imul(number, 0x9e3779b9)) >>> 0))
+  const story = (overrides['story'] as Story | undefined) ?? storyOf(part(1))
+  const streamMode = (overrides['streamMode'] as boolean | undefined) ?? part(2).chance(0.5)
+  const channels = (overrides['channels'] as number | undefined) ?? channelsOf(part(3))
+  const cover = (overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story)
+  const fixed = {
+    streamMode,
+    least: cover === 'none' ? MTU_MIN : COVERED_MTU_MIN,
+    mortal: story !== 'steady',
+  }
+  const client = sessionConfig(part(4), fixed, overrides)
+  const server = sessionConfig(part(5), fixed, overrides)
+  const links = part(6)
+  const corrupt = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
+  const alike = links.chance(0.5)
+  const toServer = path(links, corrupt, overrides)
+  const toClient = alike ? toServer : path(links, corrupt, overrides)
+  const timing = part(8)
+  const healAt = (overrides['healAt'] as number | undefined) ?? timing.int(1_000, 40_000)
+  const { faults, calmAt } = faultsOf(part(9), story, healAt)
+  const where = part(10)
+  const mss = Math.min(client.kcp!.mtu!, server.kcp!.mtu!) - 24
+  const volume = part(11)
+  const segments = (overrides['segments'] as number | undefined) ?? Math.floor(4 * 100 ** volume.next())
+  const traffic = (prng: Prng): Traffic[] =>
+    Array.from({ length: channels }, () => trafficOf(prng, mss, Math.ceil(segments / channels), healAt))
+  return {
+    seed,
+    story,
+    client,
+    server,
+    channels,
+    cover,
+    toServer,
+    toClient,
+    socketBytes: 2 ** where.int(16, 22),
+    startAt: clockStart(where),
+    startSn:
+      channels === 1 && story !== 'restart' && story !== 'reborn' && where.chance(0.2)
+        ? { client: nearWrap(where), server: nearWrap(where) }
+        : undefined,
+    healAt: Math.max(healAt, calmAt),
+    faults,
+    traffic: { client: traffic(part(12)), server: traffic(part(13)) },
+    readsPerTurn:
+      (overrides['readsPerTurn'] as number | undefined) ?? (where.chance(0.3) ? where.int(1, 3) : 1e9),
+  }
+}
+
+function storyOf(prng: Prng): Story {
+  const at = prng.next()
+  if (at < 0.8) return 'steady'
+  if (at < 0.88) return 'mortal'
+  if (at < 0.92) return 'vanish'
+  if (at < 0.95) return 'restart'
+  return at < 0.97 ? 'reborn' : 'damaged'
+}
+
+function channelsOf(prng: Prng): number {
+  return prng.chance(0.8) ? 1 : prng.int(2, 8)
+}
+
+function coverOf(prng: Prng, story: Story): Plan['cover'] {
+  const at = prng.next()
+  if (story === 'damaged') return 'none'
+  return at < 0.75 ? 'none' : at < 0.95 ? 'checksum' : 'aead'
+}
+
+/** Some seeds begin shortly before a u32 or an i32 of ms is full. */
+function clockStart(prng: Prng): number {
+  return prng.chance(0.3) ? 2 ** prng.int(31, 33) - prng.int(0, 30_000) : prng.int(0, 1000)
+}
+
+function nearWrap(prng: Prng): number {
+  return (2 ** prng.int(31, 32) - prng.int(0, 300)) % 2 ** 32
+}
+
+/** From `low` to `high`, small ones as likely as large ones. */
+function spread(prng: Prng, low: number, high: number): number {
+  return Math.round(low * (high / low) ** prng.next())
+}
+
+function sessionConfig(
+  prng: Prng,
+  fixed: { readonly streamMode: boolean; readonly least: number; readonly mortal: boolean },
+  overrides: Overrides,
+): KcpSessionConfig & { readonly kcp: KcpConfig } {
+  const { streamMode, least, mortal } = fixed
+  const kcp: Record<string, unknown> = {
+    streamMode,
+    mtu: Math.max(least, prng.chance(0.2) ? prng.int(50, 200) : prng.int(200, 1500)),
+    sndWnd: spread(prng, 1, 1024),
+    rcvWnd: spread(prng, 128, 1024),
+    nodelay: prng.int(0, 2),
+    interval: spread(prng, 10, prng.chance(0.05) ? 5_000 : 200),
+    nc: prng.chance(0.6),
+    resend: prng.int(0, 3),
+    fastLimit: prng.int(0, 5),
+    minRto: prng.chance(0.2) ? prng.int(1, 500) : 30,
+    maxFragments: prng.chance(0.2) ? prng.int(1, 127) : 127,
+    probeInterval: prng.chance(0.3) ? spread(prng, 100, 7_000) : 500,
+    lossDetection: prng.chance(0.5) ? 'time' : 'count',
+    redundancy: ([0, 0, 1, 1.5, 2, 4, 'auto'] as const)[prng.int(0, 6)]!,
+    maxInFlight: prng.chance(0.2) ? prng.int(1, 60) : 0,
+  }
+  const session: Record<string, unknown> = {
+    preset: (['default', 'normal', 'fast', 'turbo'] as const)[prng.int(0, 3)]!,
+    flushWrite: prng.chance(0.8),
+    lifecycle: prng.chance(0.9) ? 'fin' : 'none',
+    // Steady ones outlive every fault; keep-alive works at any rate.
+    idleTimeout: mortal ? (prng.chance(0.7) ? prng.int(5_000, 60_000) : 0) : 0,
+    keepAlive: prng.chance(0.5) ? prng.int(200, 20_000) : 0,
+    stallTimeout: mortal ? prng.int(5_000, 60_000) : 900_000,
+    lingerTimeout: mortal ? prng.int(1_000, 10_000) : 300_000,
+  }
+  if (prng.chance(0.2)) session['sendQueueLimit'] = spread(prng, 1, 100)
+  if (prng.chance(0.2)) session['maxSendBytes'] = spread(prng, 100, 100_000)
+  if (prng.chance(0.2)) session['maxRecvBytes'] = spread(prng, 8_000, 200_000)
+  for (const [name, value] of Object.entries(overrides)) {
+    if (KCP_FIELDS.has(name)) kcp[name] = value
+    if (SESSION_FIELDS.has(name)) session[name] = value
+  }
+  return { ...session, kcp: kcp as KcpConfig }
+}
+
+function path(prng: Prng, corrupt: number, overrides: Overrides): LinkConditions {
+  const kind = prng.next()
+  const loss = kind < 0.25 ? 0 : kind < 0.95 ? prng.next() * 0.3 : 0.5
+  const slow = prng.chance(0.25)
+  const rate = spread(prng, 5_000, 2_000_000)
+  const queue = prng.int(4, 256) * prng.int(200, 1500)
+  return {
+    delayMs: prng.chance(0.9) ? spread(prng, 1, 400) - 1 : prng.int(400, 3_000),
+    jitterMs: prng.chance(0.5) ? 0 : spread(prng, 1, 200),
+    loss: (overrides['loss'] as number | undefined) ?? loss,
+    burst: prng.chance(0.2) ? { pEnter: 0.02, pLeave: 0.3, lossGood: 0, lossBad: 0.9 } : null,
+    duplicate: prng.chance(0.5) ? 0 : prng.next() * 0.2,
+    reorder: prng.chance(0.5) ? 0 : prng.next() * 0.3,
+    reorderMs: spread(prng, 1, 1_000),
+    corrupt,
+    ...(slow ? { rateBytesPerSec: rate, queueBytes: queue } : {}),
+  }
+}
+
+/** Up to three things that go wrong, and when the last of them is over. */
+function faultsOf(
+  prng: Prng,
+  story: Story,
+  healAt: number,
+): { readonly faults: readonly Fault[]; readonly calmAt: number } {
+  const faults: Fault[] = []
+  const when = (): number => prng.int(0, healAt)
+  const side = (): Side => (prng.chance(0.5) ? 'client' : 'server')
+  const way = (): Way => (prng.chance(0.5) ? 'toServer' : 'toClient')
+  const count = prng.chance(0.4) ? 0 : prng.int(1, 3)
+  for (let i = 0; i < count; i++) {
+    const kind = prng.int(0, 4)
+    if (kind === 0) {
+      const both = prng.chance(0.5)
+      faults.push({ kind: 'blackout', at: when(), ms: spread(prng, 100, 60_000), way: both ? 'both' : way() })
+    } else if (kind === 1) {
+      faults.push({ kind: 'reroute', at: when(), way: way(), conditions: path(prng, 0, {}) })
+    } else if (kind === 2) {
+      faults.push({ kind: 'stall', at: when(), ms: spread(prng, 10, 20_000), side: side() })
+    } else if (kind === 3) {
+      faults.push({ kind: 'step', at: when(), ms: spread(prng, 1, 86_400_000), side: side() })
+    } else {
+      faults.push({ kind: 'deaf', at: when(), ms: spread(prng, 100, 120_000), side: side() })
+    }
+  }
+  const back = prng.int(0, 5_000)
+  if (story === 'vanish') faults.push({ kind: 'kill', at: when(), ms: -1, side: 'client' })
+  if (story === 'restart') faults.push({ kind: 'kill', at: when(), ms: back, side: 'server' })
+  if (story === 'reborn') faults.push({ kind: 'kill', at: when(), ms: back, side: 'client' })
+  const calmAt = Math.max(
+    0,
+    ...faults.map((one) => one.at + ('ms' in one && one.kind !== 'step' ? one.ms : 0)),
+  )
+  return { faults, calmAt }
+}
+
+/** Some `segments` full segments: a transfer, messages at a pace, or bursts of them. */
+function trafficOf(prng: Prng, mss: number, segments: number, healAt: number): Traffic {
+  const kind = prng.next()
+  const sizes: number[] = []
+  const at: number[] = []
+  const every = spread(prng, 5, 500)
+  const burst = prng.int(2, 30)
+  const small = prng.chance(0.5) ? 64 : mss
+  let now = kind < 0.2 ? prng.int(0, healAt) : 0
+  for (let left = segments; left > 0; ) {
+    const many = prng.chance(0.1) ? prng.int(1, Math.min(40, left)) : 1
+    const size =
+      many > 1 ? prng.int(0, many * mss) : prng.chance(0.02) ? 0 : prng.int(1, prng.chance(0.5) ? small : mss)
+    sizes.push(size)
+    at.push(now)
+    left -= Math.max(1, Math.ceil(size / mss))
+    if (kind < 0.4) continue
+    if (kind < 0.8) now += every
+    else if (sizes.length % burst === 0) now += every * burst
+  }
+  return { sizes, at }
+}

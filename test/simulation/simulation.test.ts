@@ -1,0 +1,90 @@
+/**
+ * Sessions over every kind of bad network, a seed each: see plan.ts for what may happen and world.ts for what must hold.
+ * `npm run sim` runs more of them; `SEEDS=1000 node --test build/test/simulation/simulation.test.js` does too.
+ */
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseArgs, wholeNumber } from './args.ts'
+import { Flow, FlowReader } from './flow.ts'
+import { Failure } from './oracle.ts'
+import { checkOverrides, planOf, type Story } from './plan.ts'
+import { count, merge, noTotals } from './summary.ts'
+import { runPlan } from './world.ts'
+
+const SEEDS = Number(process.env['SEEDS'] ?? 400)
+
+test(`what was sent arrives, and both ends get to know the end: ${SEEDS} seeds`, () => {
+  const ends: Record<string, number> = {}
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    try {
+      const outcome = runPlan(planOf(seed))
+      for (const [why, many] of Object.entries(outcome.ends)) ends[why] = (ends[why] ?? 0) + many
+    } catch (error) {
+      throw new Failure(`seed ${seed}: ${(error as Error).message}\n  npm run sim -- --seed ${seed} --trace`)
+    }
+  }
+  // Every kind of end is seen.
+  if (SEEDS < 400) return
+  for (const why of ['local', 'peer', 'timeout', 'dead-link', 'reset', 'killed']) ok(ends[why]! > 0, why)
+})
+
+test('the same seed is the same run, datagram by datagram', () => {
+  for (const seed of [3, 14, 15, 92]) {
+    const [once, again] = [runPlan(planOf(seed)), runPlan(planOf(seed))]
+    deepEqual(once, again, `seed ${seed}`)
+    ok(once.hash !== runPlan(planOf(seed + 1)).hash)
+  }
+})
+
+test('a setting that is fixed from outside leaves the rest of the plan as it was', () => {
+  const { client, server, traffic, ...rest } = planOf(17)
+  const other = planOf(17, { redundancy: 3 })
+  equal(other.client.kcp?.redundancy, 3)
+  deepEqual({ ...other, client, server, traffic }, { ...rest, client, server, traffic })
+  for (const story of ['steady', 'mortal', 'vanish', 'restart', 'reborn', 'damaged'] satisfies Story[]) {
+    equal(planOf(17, { story }).story, story)
+  }
+  throws(() => checkOverrides({ redundanzy: 3 }), /redundanzy/)
+})
+
+test('what was changed on the way, lost or doubled does not pass', () => {
+  for (const stream of [false, true]) {
+    const flow = new Flow(1, stream)
+    const [a, b, c] = [flow.next(100).slice(), flow.next(0).slice(), flow.next(50).slice()]
+    const reader = new FlowReader(flow)
+    for (const message of [a, b, c]) reader.read(message)
+    ok(reader.done)
+    throws(() => reader.read(Uint8Array.of(1)), Failure, 'more than was sent')
+    const read = (...messages: Uint8Array[]) => {
+      const other = new FlowReader(flow)
+      for (const message of messages) other.read(message)
+      return other.done
+    }
+    throws(() => read(a.map((byte, i) => (i === 99 ? byte ^ 1 : byte))), Failure)
+    throws(() => read(a, a), Failure)
+    throws(() => read(c), Failure)
+    equal(read(a, b), false)
+    if (stream) ok(read(a.subarray(0, 30), a.subarray(30), c))
+    else throws(() => read(a.subarray(0, 30)), Failure)
+  }
+})
+
+test('parts of a run add up', () => {
+  const [whole, left, right] = [noTotals(), noTotals(), noTotals()]
+  for (const seed of [1, 2, 3, 4]) {
+    const outcome = runPlan(planOf(seed))
+    count(whole, seed, outcome)
+    count(seed < 3 ? left : right, seed, outcome)
+  }
+  merge(left, right)
+  deepEqual(left, whole)
+})
+
+test('arguments are parsed at the door', () => {
+  const args = parseArgs(['--seeds', '2_000', '--set', 'mtu=50', '--trace'], ['seeds', 'set', 'trace'])
+  equal(wholeNumber(args, 'seeds', 1), 2000)
+  equal(wholeNumber(args, 'jobs', 3), 3)
+  deepEqual(args.sets, [['mtu', '50']])
+  throws(() => parseArgs(['--seedz', '1'], ['seeds']), /seedz/)
+  throws(() => wholeNumber(parseArgs(['--seeds', 'x'], ['seeds']), 'seeds', 1), /whole number/)
+})

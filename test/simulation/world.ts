@@ -1,0 +1,660 @@
+/**
+ * One run of the simulation: a client and a server, each with sessions as they ship, a scheduler and a clock of its own,
+ * and a network between them, all moved by one virtual clock. What a seed means is in plan.ts, what must hold in
+ * oracle.ts; here things happen.
+ * @module
+ */
+import { readU32 } from '../../src/core/segment.ts'
+import { seqDiff } from '../../src/core/seq.ts'
+import { Acceptor, resolveLimits } from '../../src/session/acceptor.ts'
+import { resolveSessionConfig } from '../../src/session/config.ts'
+import { PeerLink } from '../../src/session/peer-link.ts'
+import { Scheduler } from '../../src/session/scheduler.ts'
+import { KcpSession } from '../../src/session/session.ts'
+import type { PeerAddress } from '../../src/session/transport.ts'
+import { VirtualClock } from '../../src/sim/clock.ts'
+import type { LinkConditions } from '../../src/sim/link.ts'
+import { createMemoryNetwork, type MemoryNetwork, type MemoryTransport } from '../../src/sim/memory.ts'
+import { mix32, Prng } from '../../src/sim/prng.ts'
+import { formatDatagram } from '../../src/sim/trace.ts'
+import { codecOf } from './cover.ts'
+import { Flow, FlowReader } from './flow.ts'
+import { HostClock } from './host.ts'
+import { Failure, Oracle, require } from './oracle.ts'
+import type { Fault, Plan, Side, Traffic, Way } from './plan.ts'
+
+/** What a run came to. Bytes are those of UDP payloads. */
+export interface Outcome {
+  readonly virtualMs: number
+  readonly datagrams: number
+  readonly wireBytes: number
+  /** Application bytes, and segments, that arrived for the first time. */
+  readonly bytes: number
+  readonly segments: number
+  /** PUSHes sent, and of these the repeats of `redundancy`. */
+  readonly pushes: number
+  readonly repeats: number
+  /** Runs of sessions. */
+  readonly runs: number
+  /** Time that the last byte took from when the path lost nothing any more, as a share of what it may take. */
+  readonly patience: number
+  /** Why the sessions ended, by reason. */
+  readonly ends: Readonly<Record<string, number>>
+  /** Of every datagram and its time. */
+  readonly hash: number
+}
+
+/** One session, who writes to it and who reads from it. */
+interface End {
+  readonly name: string
+  readonly host: Host
+  readonly session: KcpSession
+  readonly oracle: Oracle
+  readonly flow: Flow
+  readonly traffic: Traffic
+  /** Reads what the peer sends; undefined where nothing can be said about it. */
+  reader: FlowReader | undefined
+  /** Messages written. */
+  written: number
+  waiting: boolean
+}
+
+/** A process: what runs on one of the two machines at a time. */
+interface Host {
+  readonly side: Side
+  readonly clock: HostClock
+  readonly scheduler: Scheduler
+  readonly transport: MemoryTransport
+  readonly ends: End[]
+  readonly acceptor: Acceptor<PeerAddress> | undefined
+  deaf: boolean
+  alive: boolean
+}
+
+const CLIENT: PeerAddress = { address: 'client', port: 1, family: 'IPv4' }
+const SERVER: PeerAddress = { address: 'server', port: 1, family: 'IPv4' }
+/** No run may take longer, ms: a day ago that was an endless loop of two ends that close. */
+const RUN_MAX = 4 * 3_600_000
+/** Empty PUSHes that ask for the proof of an address, at most; no segments. */
+const CHALLENGES = 40
+/** How often it is looked at whether a run is over, ms. */
+const LOOK_EVERY = 500
+
+export class World {
+  private readonly plan: Plan
+  private readonly prng: Prng
+  private readonly clock: VirtualClock
+  private readonly network: MemoryNetwork
+  private readonly startAt: number
+  private readonly conv: number
+  private readonly story: ((line: string) => void) | undefined
+  private client!: Host
+  private server!: Host
+  /** All that ever were. */
+  private readonly ends: End[] = []
+  private readonly flows: Record<Side, Flow[]> = { client: [], server: [] }
+  private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
+  private readonly conditions: Record<Way, LinkConditions>
+  private healed = false
+  private hash = 0
+  private runs = 0
+
+  constructor(plan: Plan, story?: (line: string) => void) {
+    this.plan = plan
+    this.story = story
+    this.prng = new Prng(mix32(plan.seed ^ 0x5eed))
+    this.clock = new VirtualClock(plan.startAt)
+    this.startAt = plan.startAt
+    this.network = createMemoryNetwork({ clock: this.clock, seed: plan.seed, poison: true })
+    this.network.tap = (hop, datagram, now) => this.note(hop.event, hop.from.address, datagram, now)
+    this.conditions = { toServer: plan.toServer, toClient: plan.toClient }
+    this.setLinks()
+    const { channels } = plan
+    this.conv = channels * Math.max(1, this.prng.int(1, Math.floor((2 ** 32 - channels) / channels)))
+    this.server = this.startServer(plan.traffic.server)
+    this.client = this.startClient()
+    for (const fault of plan.faults) this.at(fault.at, () => this.happen(fault))
+    this.at(plan.healAt, () => this.heal())
+  }
+
+  /** Until everything is over. Throws a Failure. */
+  run(): Outcome {
+    const { clock } = this
+    let deliveredAt = Number.NaN
+    let bound = Number.NaN
+    let healedAt = Number.NaN
+    for (let at = clock.now() + LOOK_EVERY; ; at += LOOK_EVERY) {
+      clock.runUntil(at)
+      if (this.healed && Number.isNaN(healedAt)) {
+        healedAt = at
+        bound = this.patience()
+      }
+      if (Number.isNaN(deliveredAt) && this.ends.every((end) => this.arrived(end))) deliveredAt = at
+      if (this.healed && this.ends.every(({ session, host }) => session.closed || !host.alive)) break
+      if (this.survives && this.healed) {
+        require(!Number.isNaN(deliveredAt) || at - healedAt <= bound, () =>
+          `not everything has arrived ${Math.round(at - healedAt)} ms after the path healed: ${this.tell()}`)
+      }
+      require(at - this.startAt < RUN_MAX, () => `no end after ${RUN_MAX} ms: ${this.tell()}`)
+    }
+    for (const end of this.ends) while (end.host.alive && end.session.readable) this.pump(end)
+    this.judge()
+    const took = clock.now() - this.startAt
+    const sum = (of: (end: End) => number): number => this.ends.reduce((all, end) => all + of(end), 0)
+    const links = [this.network.link('client', 'server'), this.network.link('server', 'client')]
+    const ends: Record<string, number> = {}
+    for (const { session } of this.ends) {
+      const why = session.closeReason ?? 'killed'
+      ends[why] = (ends[why] ?? 0) + 1
+    }
+    return {
+      virtualMs: took,
+      datagrams: this.network.counters.sent,
+      wireBytes: links.reduce((all, { counters }) => all + counters.offeredBytes, 0),
+      bytes: sum(({ session }) => session.bytesRead),
+      segments: sum(({ session }) => session.kcp.counters.segmentsIn),
+      pushes: sum(({ session: { kcp } }) => kcp.counters.segmentsOut + kcp.counters.repeats),
+      repeats: sum(({ session }) => session.kcp.counters.repeats),
+      runs: this.runs,
+      patience: this.survives ? Math.max(0, deliveredAt - healedAt) / bound || 0 : 0,
+      ends,
+      hash: this.hash,
+    }
+  }
+
+  // ---- two processes ---------------------------------------------------------------------------------------
+
+  private startServer(traffic: readonly Traffic[]): Host {
+    const { plan } = this
+    const config = resolveSessionConfig(plan.server)
+    const codec = codecOf(plan.cover, this.prng.fork())
+    const host = this.startHost('server', (transport, scheduler) => {
+      if (plan.startSn !== undefined) return undefined
+      return new Acceptor<PeerAddress>({
+        transport,
+        config,
+        limits: resolveLimits({}),
+        codec,
+        scheduler,
+        random: () => this.prng.u32(),
+        hasBacklog: () => true,
+        channels: plan.channels,
+        onSessions: (sessions) => {
+          for (const [i, session] of sessions.entries()) this.addEnd(host, session, i, traffic)
+        },
+      })
+    })
+    if (plan.startSn === undefined) {
+      host.transport.start({
+        onDatagram: (datagram, peer) => {
+          const copy = datagram.slice()
+          host.clock.arrive(copy.length, () => {
+            host.acceptor!.receive(copy, peer, host.clock.now())
+            for (const { oracle } of host.ends) oracle.check()
+            copy.fill(0xdd)
+          })
+        },
+        onError: () => undefined,
+        onClose: () => undefined,
+      })
+      return host
+    }
+    // Numbers that are about to wrap come through no door: every conversation begins at 0.
+    const link = new PeerLink<PeerAddress>(host.transport, CLIENT, codec)
+    this.receiveBy(host, link, () => {
+      const session = new KcpSession({
+        conv: this.conv,
+        config,
+        role: 'server',
+        mtu: link.mtu(config.kcp.mtu),
+        overhead: link.overhead,
+        clockOffset: this.prng.u32(),
+        now: host.clock.now(),
+        send: link.send,
+      })
+      host.scheduler.add(session)
+      this.addEnd(host, session, 0, traffic)
+    })
+    return host
+  }
+
+  private startClient(): Host {
+    const { plan } = this
+    const config = resolveSessionConfig(plan.client)
+    const host = this.startHost('client', () => undefined)
+    const link = new PeerLink<PeerAddress>(host.transport, SERVER, codecOf(plan.cover, this.prng.fork()))
+    let lead: KcpSession | undefined
+    for (let i = 0; i < plan.channels; i++) {
+      const session = new KcpSession({
+        conv: this.conv + i,
+        config,
+        role: 'client',
+        mtu: link.mtu(config.kcp.mtu),
+        clockOffset: this.prng.u32(),
+        now: host.clock.now(),
+        send: link.send,
+        lead,
+      })
+      lead ??= session
+      host.scheduler.add(session)
+      this.addEnd(host, session, i, plan.traffic.client)
+    }
+    this.receiveBy(host, link)
+    for (const end of host.ends) this.pump(end)
+    return host
+  }
+
+  private startHost(
+    side: Side,
+    door: (transport: MemoryTransport, scheduler: Scheduler) => Acceptor<PeerAddress> | undefined,
+  ): Host {
+    const clock = new HostClock(this.clock, this.plan.socketBytes)
+    const scheduler = new Scheduler(clock)
+    const transport = this.network.transport(side, { port: 1 })
+    const acceptor = door(transport, scheduler)
+    return { side, clock, scheduler, transport, ends: [], acceptor, deaf: false, alive: true }
+  }
+
+  private receiveBy(host: Host, link: PeerLink<PeerAddress>, open?: () => void): void {
+    host.transport.start({
+      onDatagram: (datagram) => {
+        const copy = datagram.slice()
+        host.clock.arrive(copy.length, () => {
+          link.open(copy, (plain) => {
+            if (plain.length < 4) return
+            if (open !== undefined && host.ends.length === 0) open()
+            const conv = readU32(plain, 0)
+            const end = host.ends.find(({ session }) => session.conv === conv)
+            if (end === undefined) return
+            host.scheduler.touch(end.session)
+            end.session.receive(plain, host.clock.now(), copy.length)
+            end.oracle.check()
+          })
+          copy.fill(0xdd)
+        })
+      },
+      onError: () => undefined,
+      onClose: () => undefined,
+    })
+  }
+
+  private addEnd(host: Host, session: KcpSession, channel: number, traffic: readonly Traffic[]): void {
+    const { plan } = this
+    const other: Side = host.side === 'client' ? 'server' : 'client'
+    const stream = session.kcp.stream
+    const flowOf = (side: Side): Flow => {
+      this.flows[side][channel] ??= new Flow(plan.seed * 64 + channel * 2 + Number(side === 'client'), stream)
+      return this.flows[side][channel]
+    }
+    const trusted = plan.story !== 'reborn' && plan.story !== 'damaged'
+    const mtu = (other === 'client' ? plan.client : plan.server).kcp!.mtu!
+    if (plan.startSn !== undefined) {
+      session.kcp.snd.sndNxt = session.kcp.sndUna = plan.startSn[host.side]
+      session.kcp.rcv.rcvNxt = plan.startSn[other]
+    }
+    const end: End = {
+      name: `${host.side} ${channel}`,
+      host,
+      session,
+      oracle: new Oracle(session, mtu),
+      flow: flowOf(host.side),
+      traffic: traffic[channel] ?? { sizes: [], at: [] },
+      reader: trusted ? new FlowReader(flowOf(other)) : undefined,
+      written: 0,
+      waiting: false,
+    }
+    if (host.side === 'server' && end.flow.sizes.length > 0) this.begunAgain(channel)
+    host.ends.push(end)
+    this.ends.push(end)
+    const run = session.run.bind(session)
+    session.run = (now) => {
+      this.runs++
+      const again = run(now)
+      end.oracle.check()
+      return again
+    }
+    session.onChange = () => {
+      this.pump(end)
+      if (session.closed) host.scheduler.remove(session)
+    }
+    if (host.side === 'server') this.pump(end)
+  }
+
+  // ---- the applications ------------------------------------------------------------------------------------
+
+  /** Reads what there is, and writes what is ready. */
+  private pump(end: End): void {
+    const { host, session, flow, traffic } = end
+    if (!host.alive) return
+    const now = host.clock.now()
+    if (!host.deaf) this.readSome(end)
+    while (session.open && session.writable && end.written < traffic.sizes.length) {
+      const wait = traffic.at[end.written]! - (this.clock.now() - this.startAt)
+      if (wait > 0) {
+        this.wake(end, wait)
+        break
+      }
+      const size = Math.min(traffic.sizes[end.written]!, session.kcp.stream ? 1e9 : session.maxMessageSize)
+      end.written++
+      session.write(flow.next(size), now)
+      host.scheduler.touch(session)
+      end.oracle.check()
+    }
+    if (end.written === traffic.sizes.length && session.open) {
+      session.end(now)
+      host.scheduler.touch(session)
+    }
+  }
+
+  private readSome(end: End): void {
+    const { session, host } = end
+    for (let left = this.plan.readsPerTurn; left > 0; left--) {
+      const message = session.recv()
+      if (message === undefined) return
+      end.reader?.read(message)
+      if (!session.closed) host.scheduler.touch(session)
+      end.oracle.check()
+    }
+    if (session.readable) this.wake(end, 1)
+  }
+
+  /** Pumps again after a while. */
+  private wake(end: End, ms: number): void {
+    if (end.waiting) return
+    end.waiting = true
+    end.host.clock.setTimeout(() => {
+      end.waiting = false
+      this.pump(end)
+    }, ms)
+  }
+
+  // ---- what happens ----------------------------------------------------------------------------------------
+
+  private at(ms: number, run: () => void): void {
+    this.clock.setTimeout(run, this.startAt + ms - this.clock.now())
+  }
+
+  private happen(fault: Fault): void {
+    this.story?.(`${this.time()} * ${JSON.stringify(fault)}`)
+    const host = 'side' in fault ? this[fault.side] : undefined
+    switch (fault.kind) {
+      case 'blackout': {
+        const ways = fault.way === 'both' ? (['toServer', 'toClient'] as const) : [fault.way]
+        for (const way of ways) this.blocked[way]++
+        this.setLinks()
+        this.after(fault.ms, () => {
+          for (const way of ways) this.blocked[way]--
+          this.setLinks()
+        })
+        break
+      }
+      case 'reroute':
+        this.conditions[fault.way] = { ...fault.conditions, corrupt: this.conditions[fault.way].corrupt ?? 0 }
+        this.setLinks()
+        break
+      case 'stall':
+        if (host!.clock.stalled) break
+        host!.clock.stall()
+        this.after(fault.ms, () => host!.clock.resume())
+        break
+      case 'step':
+        host!.clock.step(fault.ms)
+        break
+      case 'deaf':
+        host!.deaf = true
+        this.after(fault.ms, () => {
+          host!.deaf = false
+          if (host!.clock.stalled) return
+          for (const end of host!.ends) this.pump(end)
+        })
+        break
+      case 'kill':
+        this.kill(host!, fault.ms)
+        break
+    }
+  }
+
+  private kill(host: Host, backAfter: number): void {
+    host.alive = false
+    host.clock.kill()
+    host.transport.close()
+    if (backAfter < 0) return
+    this.after(backAfter, () => {
+      if (host.side === 'client') {
+        // What it sent, it sends again; to a server that may know the first of it.
+        this.flows.client = []
+        this.client = this.startClient()
+      } else {
+        this.server = this.startServer([])
+      }
+    })
+  }
+
+  private after(ms: number, run: () => void): void {
+    this.clock.setTimeout(() => {
+      this.story?.(`${this.time()} * over`)
+      run()
+    }, ms)
+  }
+
+  private heal(): void {
+    this.story?.(`${this.time()} * the path is healed`)
+    this.healed = true
+    for (const way of ['toServer', 'toClient'] as const) {
+      const healthy = { loss: 0, burst: null, duplicate: 0, reorder: 0 }
+      this.conditions[way] = {
+        ...this.conditions[way],
+        ...healthy,
+        corrupt: this.plan.story === 'damaged' ? 0 : 0,
+      }
+    }
+    this.setLinks()
+  }
+
+  private setLinks(): void {
+    const { conditions, blocked, network } = this
+    const of = (way: Way): LinkConditions => ({
+      rateBytesPerSec: Number.POSITIVE_INFINITY,
+      ...conditions[way],
+      ...(blocked[way] > 0 ? { loss: 1 } : {}),
+    })
+    network.link('client', 'server').set(of('toServer'))
+    network.link('server', 'client').set(of('toClient'))
+  }
+
+  /**
+   * A server waits five seconds for the proof of an address, and ten for the first segment. Where that may be too short
+   * the conversation may never begin, or begin twice; the ends get to know.
+   */
+  private get hardToBegin(): boolean {
+    const { toServer, toClient, faults, server } = this.plan
+    const turn = [toServer, toClient].reduce(
+      (sum, one) => sum + one.delayMs! + one.jitterMs! + one.reorderMs!,
+      0,
+    )
+    const bad = (one: LinkConditions): boolean =>
+      one.loss! > 0.1 || one.burst !== null || (one.rateBytesPerSec ?? 1e9) < 50_000
+    const { keepAlive = 0, kcp } = server
+    return (
+      turn > 1_000 ||
+      bad(toServer) ||
+      bad(toClient) ||
+      keepAlive < 0 ||
+      kcp!.interval! > 1_000 ||
+      faults.some(({ at }) => at < 15_000)
+    )
+  }
+
+  /** The server's end of a channel is born a second time: what the first one said may be on its way still. */
+  private begunAgain(channel: number): void {
+    const client = this.client.ends[channel]
+    if (client !== undefined) client.reader = undefined
+  }
+
+  /**
+   * Whether one side may have a wrong idea of the other's clock when it hears a close notice: a clock jumped, datagrams
+   * waited long somewhere, or the path became another one. All arrives even so; but the notice may not be believed, and
+   * then the ends part by their timeouts.
+   */
+  private get unsureClocks(): boolean {
+    const { faults, toServer, toClient } = this.plan
+    const waits = ({ rateBytesPerSec = 1e9, queueBytes = 0 }: LinkConditions): boolean =>
+      queueBytes / rateBytesPerSec > 1
+    return (
+      waits(toServer) ||
+      waits(toClient) ||
+      faults.some(
+        (one) => one.kind === 'reroute' || ((one.kind === 'step' || one.kind === 'stall') && one.ms > 1_000),
+      )
+    )
+  }
+
+  /** Whether everything is to arrive. */
+  private get survives(): boolean {
+    const { plan } = this
+    if (plan.story !== 'steady') return false
+    const unmet = this.server.ends.some(
+      ({ session, reader }) =>
+        session.closed && (!session.proven || (session.closeReason === 'reset' && reader?.bytes === 0)),
+    )
+    return !unmet || !this.hardToBegin
+  }
+
+  // ---- what must hold in the end ---------------------------------------------------------------------------
+
+  /** Whether everything that this end is to get is here. */
+  private arrived({ reader, session, name }: End): boolean {
+    if (reader === undefined || session.closed) return true
+    const [side, channel] = name.split(' ') as [Side, string]
+    const sender = this.ends.find(
+      (one) => one.name === `${side === 'client' ? 'server' : 'client'} ${channel}`,
+    )
+    if (sender === undefined || sender.written < sender.traffic.sizes.length) return false
+    return reader.done
+  }
+
+  /**
+   * How long what is left may take once the path loses nothing, ms: twenty RTOs and half a minute, as long again as
+   * backed-off segments wait, and for what is still to be sent four times what its windows and the path need.
+   */
+  private patience(): number {
+    const { plan, conditions } = this
+    let most = 0
+    for (const { session, traffic, written } of this.ends) {
+      const { kcp } = session
+      const { delayMs: there = 0, jitterMs: more = 0, rateBytesPerSec: rate = 1e9 } = conditions.toServer
+      const { delayMs: back = 0, jitterMs: others = 0, rateBytesPerSec: other = 1e9 } = conditions.toClient
+      const peer = session.role === 'client' ? plan.server : plan.client
+      const turn = there + back + more + others + 2 * kcp.interval + 2 * peer.kcp!.interval! + 20
+      const left = traffic.sizes.slice(written)
+      const bytes = left.reduce((sum, size) => sum + size, 0) + kcp.snd.bytes
+      const segments = left.reduce((sum, size) => sum + Math.ceil(size / 26) + 1, 0) + kcp.waitSnd()
+      // Byte limits, slow readers and small windows come down to a segment a turn.
+      const lastAt = (traffic.at.at(-1) ?? 0) - plan.healAt
+      const sending =
+        segments * turn + (plan.channels * 8 * (bytes + 50 * segments) * 1000) / Math.min(rate, other)
+      most = Math.max(
+        most,
+        Math.max(0, lastAt) + 30_000 + 20 * Math.max(kcp.rtt.rto, turn) + 120_000 + 4 * sending,
+      )
+    }
+    return most
+  }
+
+  private judge(): void {
+    const { ends, client, server } = this
+    for (const { oracle } of ends) oracle.recount()
+    for (const { acceptor, scheduler, alive } of [client, server]) {
+      if (!alive) continue
+      require(scheduler.size === 0, () => `${scheduler.size} sessions are still scheduled`)
+      if (acceptor === undefined) continue
+      require(acceptor.sessions === 0, () => `${acceptor.sessions} sessions are left`)
+      require(acceptor.pendingSessions === 0, () => `${acceptor.pendingSessions} sessions are pending`)
+      if (this.survives && !this.unsureClocks)
+        require(acceptor.memoryUsed === 0, () => 'memory is not given back')
+    }
+    if (!this.survives) return
+    for (const end of ends) {
+      const { session, name, reader } = end
+      if (this.unsureClocks) {
+        require(reader!.done, () =>
+          `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${this.tell()}`)
+        continue
+      }
+      require(session.closeError === undefined, () => `${name}: ${session.closeError}`)
+      require(['local', 'peer'].includes(session.closeReason!), () =>
+        `${name}: ended by ${session.closeReason}`)
+      require(reader!.done, () =>
+        `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${this.tell()}`)
+      this.count(end)
+    }
+  }
+
+  /** What the two ends of a channel counted has to agree. */
+  private count(end: End): void {
+    const peer = this.ends.find(({ name, session }) => name !== end.name && session.conv === end.session.conv)
+    if (peer === undefined) {
+      require(end.written === 0, () => `${end.name}: nobody heard it`)
+      return
+    }
+    const { counters: out, sndNxt } = end.session.kcp
+    const { counters: into } = peer.session.kcp
+    const first = this.plan.startSn?.[end.host.side] ?? 0
+    const segments = seqDiff(sndNxt, first)
+    require(into.segmentsIn === segments, () =>
+      `${end.name}: sent ${segments} segments, arrived ${into.segmentsIn}`)
+    const resent = out.timeoutResends + out.fastResends + out.tailProbes
+    require(out.segmentsOut === segments + resent, () =>
+      `${end.name}: ${out.segmentsOut} PUSHes, ${segments} and ${resent} again`)
+    require(into.duplicates + into.segmentsIn <= 2 * (out.segmentsOut + out.repeats + CHALLENGES), () =>
+      `${end.name}: ${into.duplicates} duplicates of ${out.segmentsOut} PUSHes`)
+    require(into.forgedUna === 0 && into.inputErrors === 0, () =>
+      `${end.name}: honest datagrams were refused`)
+    require(peer.session.bytesRead === end.session.bytesWritten, () => `${end.name}: bytes were not counted`)
+  }
+
+  /** Where every end stands. */
+  private tell(): string {
+    return this.ends
+      .map(({ name, session, written, traffic, host }) => {
+        const { kcp, closeReason } = session
+        const { snd, rcv } = kcp
+        return (
+          `\n    ${name}: wrote ${written} of ${traffic.sizes.length}, read ${session.bytesRead} B, ` +
+          `${snd.queued}+${snd.inFlight} to send, ${rcv.queued}+${rcv.early} received, rto ${kcp.rtt.rto}, ` +
+          `wnd ${kcp.rmtWnd}, cwnd ${kcp.cwnd}, ${closeReason ?? session.stats(host.clock.now()).state}` +
+          `, next in ${Math.round(session.deadline() - host.clock.now())} ms${host.alive ? '' : ', killed'}`
+        )
+      })
+      .join('')
+  }
+
+  // ---- what is told ----------------------------------------------------------------------------------------
+
+  private note(event: string, from: string, datagram: Uint8Array, now: number): void {
+    const head = datagram.length >= 20 ? readU32(datagram, 8) ^ readU32(datagram, 16) : 0
+    this.hash = mix32((this.hash ^ datagram.length ^ Math.imul(Math.floor(now) | 0, 0x85ebca6b) ^ head) >>> 0)
+    if (this.story === undefined) return
+    const bytes = this.plan.cover === 'checksum' ? datagram.subarray(20) : datagram
+    const arrow = { send: '>', deliver: '<', drop: 'x' }[event] ?? event
+    const text =
+      this.plan.cover === 'aead'
+        ? `<${datagram.length} B sealed>`
+        : formatDatagram(bytes, { conv: this.conv })
+    this.story(`${this.time()} ${from} ${arrow} ${text}`)
+  }
+
+  private time(): string {
+    return (this.clock.now() - this.startAt).toFixed(1).padStart(9)
+  }
+}
+
+/** Runs a plan; a Failure tells the first thing that did not hold. */
+export function runPlan(plan: Plan, story?: (line: string) => void): Outcome {
+  try {
+    return new World(plan, story).run()
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw new Failure(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+}
