@@ -129,7 +129,9 @@ async function flood({ count, short }: Scale, use: Resources): Promise<{ count: 
   ok(share >= 0.99, `${failed} of ${tries} honest clients failed`)
   const sessions = after.stats.accepted
   ok(heardBytes <= 3 * sentBytes + REPEATS * sessions, `${heardBytes} bytes for ${sentBytes}`)
-  const { drops, challenged, datagramsIn } = after.stats
+  const { drops, challenged } = after.stats
+  const datagramsIn = after.stats.datagramsIn - before.stats.datagramsIn
+  const cost = ((after.cpu - before.cpu) * 1_000) / datagramsIn
   ok(drops.pending === challenged && drops.pending > 0)
   const ended = performance.now()
   await until(
@@ -149,7 +151,7 @@ async function flood({ count, short }: Scale, use: Resources): Promise<{ count: 
   return {
     count: sent,
     findings:
-      `${Math.round(sent / seconds)}/s, ${datagramsIn} reached the server; at most ${after.peakPending} unproven sessions; ` +
+      `${Math.round(sent / seconds)}/s, ${datagramsIn} reached the server, at ${cost.toFixed(1)} us of processor time each, answers and clients included; at most ${after.peakPending} unproven sessions; ` +
       `memory ${(before.rss / MB).toFixed(0)} + ${growth.toFixed(0)} MB; ${waits.length} of ${tries} honest connects served, ` +
       `median ${quantile(waits, 0.5).toFixed(0)} ms (${calm.toFixed(0)} without a flood); ` +
       `${(heardBytes / sentBytes).toFixed(2)} bytes and ${(heard / sent).toFixed(2)} datagrams back for each sent; ` +
