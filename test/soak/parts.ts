@@ -1,5 +1,6 @@
 /** All parts of the long runs, in the order in which they run. */
 import { flooding } from './flooding.ts'
+import { amplification, forging, notices } from './forging.ts'
 import type { Part } from './part.ts'
 
-export const PARTS: readonly Part[] = [flooding]
+export const PARTS: readonly Part[] = [flooding, amplification, forging, notices]
