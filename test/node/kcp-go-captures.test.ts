@@ -205,7 +205,7 @@ for (const one of all) {
     }
     if (one.name.includes('kcptun')) {
       // Snappy's identifier, or the version and the command of a smux frame.
-      const begins = ['ff060000734e61507059', '0100', '0102', '0200', '0202']
+      const begins = ['ff060000734e61507059', '0100', '0102', '0200', '0202', '0204']
       ok(begins.some((hex) => text.toString('hex').startsWith(hex)))
     }
     if (one.name.includes(HAZARD) && one.way === 's2c') ok(fec!.parity > 0, 'parity came, and was left alone')
