@@ -87,6 +87,13 @@ test('custom-transport: sealed datagrams cross a transport that loses some, and 
   assert.match(run.output(), /the server dropped [1-9]\d* of its datagrams/)
 })
 
+test('smux: many requests share one conversation, and a bulk transfer holds none up', async () => {
+  const run = example('smux')
+  await ends(run)
+  assert.match(run.output(), /20 answers while 8000000 bytes were on their way/)
+  assert.match(run.output(), /closed \(peer\) after 21 streams/)
+})
+
 test('file-transfer: the received file has the same bytes', async () => {
   const from = join(folder, 'from')
   const to = join(folder, 'to')

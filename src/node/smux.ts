@@ -25,7 +25,7 @@ export interface SmuxSessionOptions extends SmuxConfig {
   readonly allowHalfOpen?: boolean | undefined
   /** Bytes that a stream takes before `write` returns false. Default 64 KiB: two of the largest frames sent. */
   readonly writableHighWaterMark?: number | undefined
-  /** While closing: longest time, ms, for what is written to leave and for the Duplex to close. Default 5 s. */
+  /** While closing: longest time, ms, for what is written to leave, and then for the Duplex to close. Default 5 s. */
   readonly lingerTimeout?: number | undefined
   /** Ends the session at once. */
   readonly signal?: AbortSignal | undefined
@@ -594,7 +594,11 @@ export class SmuxStream extends Duplex implements AsyncDisposable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#flow.forget()
+    // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was written
+    // until then must still arrive.
+    const iterated = this.readableEnded && (error === null || error.name === 'AbortError')
+    if (iterated) this.#flow.end()
+    else this.#flow.forget()
     const written = this.#written
     this.#written = undefined
     this.#link.gone(this)
