@@ -1,0 +1,74 @@
+/**
+ * The command `kcp-io`: finds the subcommand and tells who asks how. A new one is a row in `COMMANDS` and a module.
+ * @module
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Command, ExitCode, type Io, UsageError } from './command.ts'
+
+/** Loaded when used: asking for the version should not start an engine. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  tunnel: async () => (await import('./tunnel/command.ts')).tunnel,
+}
+
+/** Runs a command line, without the names of Node and the script. Resolves with the exit code. */
+export async function runCli(words: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = words
+  try {
+    if (name === undefined) {
+      io.err(await overview())
+      return ExitCode.Usage
+    }
+    if (name === '--version' || name === '-v') {
+      io.out(`${version()}\n`)
+      return ExitCode.Good
+    }
+    if (name === '--help' || name === '-h') {
+      io.out(await overview())
+      return ExitCode.Good
+    }
+    if (name === 'help') {
+      if (rest.length === 0) io.out(await overview())
+      else await (await find(rest[0]!)).run([...rest.slice(1), '--help'], io)
+      return ExitCode.Good
+    }
+    return await (await find(name)).run(rest, io)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    io.err(`kcp-io: ${error.message}\n`)
+    return ExitCode.Usage
+  }
+}
+
+/** This package's version. */
+export function version(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
+  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+async function find(name: string): Promise<Command> {
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (load === undefined) {
+    throw new UsageError(`there is no command ${JSON.stringify(name)}; kcp-io --help lists them`)
+  }
+  return load()
+}
+
+async function overview(): Promise<string> {
+  const rows: string[] = []
+  for (const [name, load] of Object.entries(COMMANDS))
+    rows.push(`  ${name.padEnd(10)} ${(await load()).summary}`)
+  return [
+    'kcp-io: KCP, reliable UDP, on the command line',
+    '',
+    'Usage: kcp-io COMMAND [OPTIONS]',
+    '',
+    'Commands:',
+    ...rows,
+    '',
+    'kcp-io COMMAND --help tells its options, kcp-io --version the version.',
+    '',
+  ].join('\n')
+}

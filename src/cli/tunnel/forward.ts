@@ -1,0 +1,85 @@
+/**
+ * One TCP connection and one stream of a session, joined: what one says the other hears, with back-pressure, and each
+ * direction ends for itself.
+ * @module
+ */
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../../session/transport.ts'
+
+export interface ForwardOptions {
+  readonly clock: Clock
+  /** Once the stream's peer has ended: ms that the connection has to end too. */
+  readonly closeWait: number
+}
+
+export interface Forwarded {
+  /** Bytes that went from the connection to the stream. */
+  readonly up: number
+  /** And from the stream to the connection. */
+  readonly down: number
+  /** '' when both had said all; else what ended it. */
+  readonly why: string
+}
+
+/** What a program needs at least to hear an end and to end too, ms. */
+const CLOSE_WAIT_MIN = 1_000
+
+/**
+ * Forwards until both are closed. Both must allow half-open ends. When one breaks off, so does the other: the
+ * connection with a reset, as its peer must not take what it got for all.
+ *
+ * A connection that has ended may be written to for ever: TCP tells when nobody is there any more. A stream that has
+ * ended may not: smux has one word for "I said all" and "I am gone", and what is sent to who is gone is sent in vain.
+ */
+export function forward(connection: Duplex, stream: Duplex, options: ForwardOptions): Promise<Forwarded> {
+  const { clock, closeWait } = options
+  return new Promise((resolve) => {
+    let up = 0
+    let down = 0
+    let why = ''
+    let open = 2
+    let timer: unknown
+    const breakOff = (reason: string): void => {
+      if (why === '') why = reason
+      stream.destroy()
+      reset(connection)
+    }
+    const watch = (one: Duplex, name: string): void => {
+      let failed = ''
+      one.on('error', (error) => (failed = error.message))
+      one.once('close', () => {
+        // Whole: it has said all, and taken all.
+        if (!one.readableEnded || !one.writableFinished) {
+          breakOff(failed === '' ? `the ${name} was closed` : `the ${name} failed: ${failed}`)
+        }
+        if (--open > 0) return
+        clock.clearTimeout(timer)
+        resolve({ up, down, why })
+      })
+      // It may be over already.
+      if (one.destroyed) one.emit('close')
+    }
+    connection.on('data', (chunk: Uint8Array) => {
+      up += chunk.length
+    })
+    stream.on('data', (chunk: Uint8Array) => {
+      down += chunk.length
+    })
+    stream.once('end', () => {
+      const wait = Math.max(closeWait, CLOSE_WAIT_MIN)
+      timer = clock.setTimeout(() => breakOff(`it had not ended ${wait / 1000} s after its peer`), wait)
+    })
+    connection.pipe(stream)
+    stream.pipe(connection)
+    watch(connection, 'connection')
+    watch(stream, 'stream')
+  })
+}
+
+/** Ends a connection so that its peer sees that something went wrong. */
+export function reset(connection: Duplex): void {
+  // A Unix socket has no reset.
+  if (connection instanceof Socket && connection.remoteFamily !== undefined) connection.resetAndDestroy()
+  else connection.destroy()
+}
