@@ -4,7 +4,9 @@
  * @module
  */
 import { type KcpConfig, MTU_MIN } from '../../src/core/config.ts'
+import { FEC_OVERHEAD } from '../../src/fec/header.ts'
 import type { KcpSessionConfig } from '../../src/session/config.ts'
+import type { FecOptions } from '../../src/session/fec-options.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
 
@@ -53,6 +55,8 @@ export interface Plan {
   readonly channels: number
   /** How datagrams are protected against damage: not at all, by a checksum, or by an AEAD. */
   readonly cover: 'none' | 'checksum' | 'aead'
+  /** Forward error correction; each end has its own numbers, and takes the other's when they are told or found out. */
+  readonly fec: FecOptions | undefined
   readonly toServer: LinkConditions
   readonly toClient: LinkConditions
   /** Bytes that wait for a process that stands still; more are lost, as in a socket. */
@@ -81,13 +85,24 @@ export const PROFILES: Readonly<Record<string, Overrides>> = {
   'redundancy-auto': { redundancy: 'auto' },
   time: { lossDetection: 'time' },
   channels: { channels: 4 },
+  fec: { fec: { data: 3, parity: 1 } },
+  crypto: { cover: 'aead' },
   together: { redundancy: 'auto', lossDetection: 'time', channels: 4 },
 }
 
-/** An AEAD takes 28 bytes of the 50 and more that an engine needs. */
-const COVERED_MTU_MIN = MTU_MIN + 28
+/** What an AEAD takes of a datagram, bytes. */
+const CIPHER_ROOM = 28
 
-const PLAN_FIELDS = ['story', 'channels', 'cover', 'segments', 'readsPerTurn', 'loss', 'healAt'] as const
+const PLAN_FIELDS = [
+  'story',
+  'channels',
+  'cover',
+  'fec',
+  'segments',
+  'readsPerTurn',
+  'loss',
+  'healAt',
+] as const
 const SESSION_FIELDS: ReadonlySet<string> = new Set([
   'preset',
   'flushInterval',
@@ -140,9 +155,10 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const streamMode = (overrides['streamMode'] as boolean | undefined) ?? part(2).chance(0.5)
   const channels = (overrides['channels'] as number | undefined) ?? channelsOf(part(3))
   const cover = (overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story)
+  const fec = 'fec' in overrides ? (overrides['fec'] as FecOptions | undefined) : fecOf(part(14))
   const fixed = {
     streamMode,
-    least: cover === 'none' ? MTU_MIN : COVERED_MTU_MIN,
+    least: MTU_MIN + (cover === 'none' ? 0 : CIPHER_ROOM) + (fec === undefined ? 0 : FEC_OVERHEAD),
     mortal: story !== 'steady',
   }
   const client = sessionConfig(part(4), fixed, overrides)
@@ -168,6 +184,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     server,
     channels,
     cover,
+    fec,
     toServer,
     toClient,
     socketBytes: 2 ** where.int(16, 22),
@@ -201,6 +218,11 @@ function coverOf(prng: Prng, story: Story): Plan['cover'] {
   const at = prng.next()
   if (story === 'damaged') return 'none'
   return at < 0.75 ? 'none' : at < 0.95 ? 'checksum' : 'aead'
+}
+
+function fecOf(prng: Prng): FecOptions | undefined {
+  const shape = { data: prng.int(1, 12), parity: prng.int(1, 4) }
+  return prng.chance(0.15) ? shape : undefined
 }
 
 /** Some seeds begin shortly before a u32 or an i32 of ms is full. */
