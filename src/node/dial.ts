@@ -29,6 +29,7 @@ import {
 } from '../session/transport.ts'
 import { type Address, parseAddress, requirePort, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
+import { type KcpSecurity, requireSecurity, secureClient } from './security.ts'
 import { bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -61,6 +62,11 @@ export interface KcpStreamOptions {
   readonly crypto?: PacketCipher
   /** Forward error correction, at both ends: `{ data: 10, parity: 3 }`. Default none. */
   readonly fec?: FecOptions
+  /**
+   * Authenticated mode, at both ends: a shared key, or key pairs. A connect then ends with the handshake, and rejects with
+   * ERR_KCP_HANDSHAKE when that fails; a listener is silent towards everybody else. Default none.
+   */
+  readonly security?: KcpSecurity
   /** Default: real time. */
   readonly clock?: Clock
   /**
@@ -102,6 +108,7 @@ export const STREAM_FIELDS: readonly string[] = [
   'codec',
   'crypto',
   'fec',
+  'security',
   'clock',
   'channels',
 ]
@@ -167,21 +174,32 @@ export interface Dialled {
 export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   if (typeof options !== 'object' || options === null) throw configError('options', options, 'an object')
   refuseUnknown(options, CONNECT_FIELDS)
-  const { signal, clock = nodeClock, codec, crypto } = options
+  const { signal, clock = nodeClock, codec, crypto, security } = options
   const config = resolveSessionConfig(pickSessionConfig(options))
   warnOfClamping(options, config)
   requireCodec(codec)
   requireCipher(crypto)
   const fec = requireFec(options.fec)
+  requireSecurity(security, 'client')
   const port = requirePort(options.port)
   if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
   const channels = requireChannels(options.channels)
   const conv = firstConv(channels, options.conv)
   const patience = parsePatience(options.waitForPeer)
   signal?.throwIfAborted()
-  const { transport, peer, owned } = await openTransport({ ...options, port }, config.socketBufferSize)
+  const below = await openTransport({ ...options, port }, config.socketBufferSize)
+  const { peer, owned } = below
+  let transport: DatagramTransport = below.transport
   const release = (): void => {
-    if (owned) void Promise.resolve(transport.close()).catch(() => undefined)
+    if (owned || security !== undefined) void Promise.resolve(transport.close()).catch(() => undefined)
+  }
+  if (security !== undefined) {
+    try {
+      transport = await secureClient({ ...below, security, clock, mtu: config.kcp.mtu, signal })
+    } catch (error) {
+      if (owned) await below.transport.close()
+      throw error
+    }
   }
 
   const scheduler = schedulerOf(clock)
@@ -227,7 +245,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
     bases.push({
       session,
       scheduler,
-      peer,
+      peer: security === undefined ? peer : { ...peer, publicKey: security.remotePublicKey },
       localAddress: () => transport.localAddress?.(),
       allowHalfOpen: options.allowHalfOpen ?? false,
       readableHighWaterMark: options.readableHighWaterMark,
@@ -265,6 +283,11 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       },
       onClose: () =>
         endAll((session) => session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))),
+      onPeerClosed: (_, error) =>
+        endAll((session) =>
+          session.fail('reset', error ?? new KcpError('ERR_KCP_RESET', 'the peer has left')),
+        ),
+      onLargerDatagrams: (_, size) => path.largerDatagrams(size),
     })
     for (const session of sessions) scheduler.touch(session)
     signal?.throwIfAborted()

@@ -39,6 +39,8 @@ export {
 export { type KcpSendOptions, KcpStream, type KcpStreamEvents } from './kcp-stream.ts'
 export { type NativeStatus, nativeStatus } from './native.ts'
 export { PortGroup, type PortGroupOptions } from './port-group.ts'
+export { generateKeyPair, nodePrimitives, pskFromPassphrase, publicKeyOf } from './secure-primitives.ts'
+export type { KcpSecurity } from './security.ts'
 export {
   SmuxSession,
   type SmuxSessionEvents,

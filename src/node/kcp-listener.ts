@@ -8,6 +8,7 @@ import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { BlockList } from 'node:net'
 import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { SecureCounters, type SecureServerTransport } from '../secure/index.ts'
 import {
   Acceptor,
   type AcceptorLimits,
@@ -38,6 +39,7 @@ import {
   warnOfClamping,
 } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
+import { requireSecurity, secureServer } from './security.ts'
 import { bindServer, bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -124,6 +126,8 @@ export interface KcpListenerStats {
   readonly fec: Readonly<FecStats>
   /** Ended conversations that are remembered. */
   readonly tombstones: number
+  /** What the authenticated mode did and refused; all 0 without it. */
+  readonly security: Readonly<SecureCounters>
   /** Errors that the transport reported; one peer's trouble never stops a listener. */
   readonly transportErrors: number
 }
@@ -157,6 +161,7 @@ export class KcpListener
   readonly #waiters: AcceptWaiter[] = []
   #acceptor: Acceptor<PeerAddress> | undefined
   #transport: DatagramTransport | undefined
+  #secure: SecureServerTransport<PeerAddress> | undefined
   #opening = false
   #owned = false
   #closing: Promise<void> | undefined
@@ -167,12 +172,20 @@ export class KcpListener
   constructor(options: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
     super({ captureRejections: true })
     this[captureRejectionSymbol] = (error, _event, ...args) => this.#onRejection(error, args)
-    refuseUnknown(options, [...STREAM_FIELDS, ...LIMIT_FIELDS, 'backlog', 'blockList', 'verifyClient'])
+    refuseUnknown(options, [
+      ...STREAM_FIELDS,
+      ...LIMIT_FIELDS,
+      'backlog',
+      'security',
+      'blockList',
+      'verifyClient',
+    ])
     this.config = resolveSessionConfig(pickSessionConfig(options))
     warnOfClamping(options, this.config)
     requireCodec(options.codec)
     requireCipher(options.crypto)
     this.#fec = requireFec(options.fec)
+    requireSecurity(options.security, 'server')
     this.#limits = resolveLimits(options)
     this.#channels = requireChannels(options.channels)
     this.#backlogLimit =
@@ -203,12 +216,18 @@ export class KcpListener
     }
     options.signal?.throwIfAborted()
     this.#opening = true
-    const { transport, owned } = await this.#open(options).finally(() => (this.#opening = false))
+    const below = await this.#open(options).finally(() => (this.#opening = false))
+    const { security, clock = nodeClock } = this.#options
+    const secure =
+      security && secureServer(below.transport, below.owned, security, clock, this.config.kcp.mtu)
+    const transport = secure ?? below.transport
+    // What is around somebody's transport is ours.
+    const owned = below.owned || secure !== undefined
     if (this.#closing !== undefined) {
       if (owned) await transport.close()
       throw new KcpError('ERR_KCP_CLOSED', 'the listener was closed')
     }
-    const scheduler = schedulerOf(this.#options.clock ?? nodeClock)
+    const scheduler = schedulerOf(clock)
     let acceptor: Acceptor<PeerAddress>
     try {
       acceptor = new Acceptor({
@@ -231,6 +250,7 @@ export class KcpListener
       throw error
     }
     this.#transport = transport
+    this.#secure = secure
     this.#owned = owned
     this.#acceptor = acceptor
     await transport.start({
@@ -242,6 +262,8 @@ export class KcpListener
         acceptor.fail(new KcpError('ERR_KCP_IO', 'the transport was closed'))
         void this.close()
       },
+      onPeerClosed: (peer, error) => acceptor.peerClosed(peer, error),
+      onLargerDatagrams: (peer, size) => acceptor.largerDatagrams(peer, size),
     })
     this.emit('listening')
     return this
@@ -335,6 +357,7 @@ export class KcpListener
       },
       fec: acceptor?.fecStats() ?? new FecStats(),
       tombstones: acceptor?.tombstones ?? 0,
+      security: { ...(this.#secure?.counters ?? new SecureCounters()) },
       transportErrors: this.#transportErrors,
     }
   }
@@ -453,6 +476,7 @@ export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
   const drops: Record<string, number> = {}
   const crypto: Record<string, number> = {}
   const fec: Record<string, number> = {}
+  const security: Record<string, number> = {}
   const add = (to: Record<string, number>, from: object): void => {
     for (const [name, value] of Object.entries(from)) {
       if (typeof value === 'number') to[name] = (to[name] ?? 0) + value
@@ -463,8 +487,9 @@ export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
     add(drops, stats.drops)
     add(crypto, stats.crypto)
     add(fec, stats.fec)
+    add(security, stats.security)
   }
-  return { ...total, drops, crypto, fec } as unknown as KcpListenerStats
+  return { ...total, drops, crypto, fec, security } as unknown as KcpListenerStats
 }
 
 /** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */

@@ -185,6 +185,10 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   get remoteFamily(): 'IPv4' | 'IPv6' {
     return this.#base.peer.family ?? 'IPv4'
   }
+  /** The peer's X25519 key, proven, where `security` has key pairs. */
+  get remotePublicKey(): Uint8Array | undefined {
+    return this.#base.peer.publicKey
+  }
   get localAddress(): string | undefined {
     return this.address()?.address
   }

@@ -21,6 +21,8 @@ interface Batch<Peer> {
 
 export interface SecureTransportOptions<Peer> {
   readonly transport: DatagramTransport<Peer>
+  /** Whether it is closed with this one. Default true. */
+  readonly owned?: boolean
   readonly clock: Clock
   readonly primitives: SecurePrimitives
   readonly identity: Identity
@@ -166,10 +168,16 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
     this.alarm.set()
   }
 
-  close(): void | Promise<void> {
-    this.alarm.clear()
+  /** Tells the server, and is over; the transport below goes on. */
+  stop(): void {
     this.client.close(this.options.clock.now())
-    return this.options.transport.close()
+    this.alarm.clear()
+  }
+
+  close(): void | Promise<void> {
+    this.handler = undefined
+    this.stop()
+    if (this.options.owned !== false) return this.options.transport.close()
   }
 
   localAddress(): Peer | undefined {
@@ -331,7 +339,7 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
     this.alarm.clear()
     this.handler = undefined
     this.server.close(this.options.clock.now())
-    return this.options.transport.close()
+    if (this.options.owned !== false) return this.options.transport.close()
   }
 
   peerKey(peer: PeerAddress): string {

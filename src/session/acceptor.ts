@@ -8,7 +8,7 @@
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
-import type { KcpError } from '../core/errors.ts'
+import { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
 import { seqAdd } from '../core/seq.ts'
@@ -148,6 +148,8 @@ export class Acceptor<Peer> {
   readonly traffic: Traffic = new Traffic()
   private readonly options: AcceptorOptions<Peer>
   private readonly mtu: number
+  /** The transport knows who its peers are: no session is pending. */
+  private readonly provesPeers: boolean
   private readonly warn: Warn
   private readonly suspicion: Suspicion = new Suspicion()
   /** Of conversations that are over. */
@@ -174,6 +176,7 @@ export class Acceptor<Peer> {
       (cipher === undefined ? 0 : cipher.headroom + cipher.tailroom) +
       (fec === undefined ? 0 : FEC_OVERHEAD)
     this.mtu = linkMtu(options.transport, options.config.kcp.mtu, overhead)
+    this.provesPeers = options.transport.provesPeers === true
     this.warn = options.warn ?? (() => undefined)
     this.channels = options.channels ?? 1
     this.memory = { used: 0, limit: options.limits.maxMemory }
@@ -260,6 +263,27 @@ export class Acceptor<Peer> {
         session.onChange?.()
       }
     }
+  }
+
+  /** The transport has lost this peer, or the peer has left. */
+  peerClosed(peer: Peer, error: KcpError | undefined): void {
+    const entry = this.peers.get(peerKey(this.options.transport, peer))
+    if (entry === undefined) return
+    const why = error ?? new KcpError('ERR_KCP_RESET', 'the peer has left')
+    for (const { session } of [...entry.sessions.values()]) {
+      session.fail('reset', why)
+      session.onChange?.()
+    }
+  }
+
+  /** Datagrams of `size` bytes, the transport's part included, fit the way to this peer. */
+  largerDatagrams(peer: Peer, size: number): void {
+    // FEC's buffers have the size that they were made with.
+    if (this.options.fec !== undefined) return
+    const entry = this.peers.get(peerKey(this.options.transport, peer))
+    if (entry === undefined) return
+    const mtu = size - (this.options.transport.overhead ?? 0) - entry.link.overhead
+    for (const { session } of entry.sessions.values()) session.growMtu(mtu)
   }
 
   private dispatch(datagram: Uint8Array, wireSize: number, entry: PeerEntry<Peer>, now: number): void {
@@ -366,7 +390,7 @@ export class Acceptor<Peer> {
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       return false
     }
-    const proven = this.challenges.find(name, now) !== undefined
+    const proven = this.provesPeers || this.challenges.find(name, now) !== undefined
     if (this.count + this.channels > limits.maxConnections) drops.connections++
     else if (!proven && this.pending >= limits.maxPending) {
       drops.pending++
@@ -450,7 +474,7 @@ export class Acceptor<Peer> {
       }
     }
     // Before the application may do anything, such as end them.
-    if (origin !== undefined) sessions[0]!.trust()
+    if (origin !== undefined || this.provesPeers) sessions[0]!.trust()
     this.options.onSessions(sessions, entry.link.peer)
     return { session: sessions[index]!, pipeline }
   }
@@ -481,7 +505,10 @@ export class Acceptor<Peer> {
       lead,
       begun,
     })
-    if (entry.sessions.size === 0) this.peers.set(entry.key, entry)
+    if (entry.sessions.size === 0) {
+      this.peers.set(entry.key, entry)
+      this.options.transport.use?.(entry.link.peer, true)
+    }
     entry.sessions.set(conv, { session, pipeline })
     this.count++
     this.accepted++
@@ -507,7 +534,10 @@ export class Acceptor<Peer> {
     if (!session.proven) this.changePending(entry, -1)
     addDrops(this.drops, session)
     entry.sessions.delete(session.conv)
-    if (entry.sessions.size === 0) this.peers.delete(entry.key)
+    if (entry.sessions.size === 0) {
+      this.peers.delete(entry.key)
+      this.options.transport.use?.(entry.link.peer, false)
+    }
     if (![...entry.sessions.values()].some((other) => other.pipeline === pipeline)) {
       addFecStats(this.pastFec, pipeline.stats().fec)
       if (entry.pipeline === pipeline) entry.pipeline = undefined
@@ -575,7 +605,7 @@ export function unmapped(address: string): string {
 }
 
 /** What one attacker has plenty of addresses of: an IPv4 address, or an IPv6 /64. */
-function hostOf(peer: unknown, key: string): string {
+export function hostOf(peer: unknown, key: string): string {
   const named = (peer as { address?: unknown } | null)?.address
   if (typeof named !== 'string') return key
   const address = unmapped(named)

@@ -38,6 +38,9 @@ export class ClientPath<Peer> {
   readonly sessions: KcpSession[] = []
   private readonly link: PeerLink<Peer>
   private readonly conv: number
+  private readonly fec: boolean
+  /** Bytes that a datagram of the engine grows by. */
+  private readonly added: number
   private readonly clock: Clock
   private readonly touch: (session: KcpSession) => void
   private readonly warn: Warn
@@ -51,6 +54,8 @@ export class ClientPath<Peer> {
     const link = new PeerLink(transport, options.peer, options.codec, options.cipher)
     this.link = link
     this.mtu = linkMtu(transport, options.mtu, link.overhead + (fec === undefined ? 0 : FEC_OVERHEAD))
+    this.fec = fec !== undefined
+    this.added = link.overhead + (transport.overhead ?? 0)
     const now = (): number => clock.now()
     this.pipeline = new Pipeline<Peer>({ link, conv, channels, fec, mtu: this.mtu, now, warn })
     // It chose its peer itself.
@@ -59,6 +64,13 @@ export class ClientPath<Peer> {
     this.clock = clock
     this.touch = options.touch
     this.warn = warn
+  }
+
+  /** Datagrams of `size` bytes, the transport's part included, fit the way to the peer. */
+  largerDatagrams(size: number): void {
+    // FEC's buffers have the size that they were made with.
+    if (this.fec) return
+    for (const session of this.sessions) session.growMtu(size - this.added)
   }
 
   /** One datagram from the peer's address. */

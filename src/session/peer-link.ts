@@ -34,6 +34,8 @@ export class PeerLink<Peer> {
   /** What a sealed datagram has in front and behind; 0 without a cipher. */
   readonly headroom: number
   readonly tailroom: number
+  /** Both ends are this package, and the transport has proven the peer: it knows of everything that ours may send. */
+  readonly ours: boolean
   /** The transport takes batches, and the datagrams of one are its to keep. */
   private readonly batches: boolean
   /** What was sent since the last `flushed`, for a transport that takes batches; copies, since datagrams are lent. */
@@ -57,6 +59,7 @@ export class PeerLink<Peer> {
     this.headroom = cipher?.headroom ?? 0
     this.tailroom = cipher?.tailroom ?? 0
     this.total = total
+    this.ours = transport.provesPeers === true
     this.batches = transport.sendBatch !== undefined
   }
 
@@ -201,9 +204,10 @@ export class PeerLink<Peer> {
  */
 export function linkMtu<Peer>(transport: DatagramTransport<Peer>, wish: number, overhead: number): number {
   const path = Math.min(wish, transport.maxDatagramSize ?? wish)
-  if (path - overhead < MTU_MIN) {
-    const why = `${path} fit, codec, cipher and FEC add ${overhead}`
-    throw configError('kcp.mtu', path - overhead, `${MTU_MIN} or more after what others take (${why})`)
+  const added = overhead + (transport.overhead ?? 0)
+  if (path - added < MTU_MIN) {
+    const why = `${path} fit, transport, codec, cipher and FEC add ${added}`
+    throw configError('kcp.mtu', path - added, `${MTU_MIN} or more after what others take (${why})`)
   }
-  return path - overhead
+  return path - added
 }

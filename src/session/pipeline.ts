@@ -68,6 +68,8 @@ export class Pipeline<Peer> {
   readonly overhead: number
   /** Bytes of a datagram that can go out of band, less its payload; -1: none can. */
   readonly outOfBandOverhead: number
+  /** Of these, what the engine's mtu has not left out. */
+  readonly outOfBandInside: number
   private readonly conv: number
   private readonly channels: number
   private readonly fec: ResolvedFec | undefined
@@ -95,8 +97,10 @@ export class Pipeline<Peer> {
     this.now = options.now
     this.warn = options.warn
     this.overhead = link.overhead + (fec === undefined ? 0 : FEC_OVERHEAD)
-    this.outOfBandOverhead = fec === undefined ? -1 : link.overhead + OUT_OF_BAND_OVERHEAD
-    if (fec !== undefined) this.counters = new FecStats()
+    const outOfBand = fec !== undefined || link.ours
+    this.outOfBandOverhead = outOfBand ? link.overhead + OUT_OF_BAND_OVERHEAD : -1
+    this.outOfBandInside = OUT_OF_BAND_OVERHEAD - (fec === undefined ? 0 : FEC_OVERHEAD)
+    if (outOfBand) this.counters = new FecStats()
   }
 
   /** What an engine calls with its datagrams. */
@@ -159,7 +163,7 @@ export class Pipeline<Peer> {
   takeOutOfBand(datagram: Uint8Array): Uint8Array | undefined {
     this.counters ??= new FecStats()
     this.counters.unreliableIn++
-    return this.fec === undefined ? undefined : datagram.subarray(OUT_OF_BAND_OVERHEAD)
+    return this.outOfBandOverhead < 0 ? undefined : datagram.subarray(OUT_OF_BAND_OVERHEAD)
   }
 
   /** Counts what says to be FEC, and is not. */

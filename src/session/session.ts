@@ -70,6 +70,8 @@ export interface SessionPath {
   sendNotice(notice: Uint8Array): void
   /** Bytes that an out-of-band payload grows by on the wire; -1: there are none without FEC. */
   readonly outOfBandOverhead: number
+  /** Of these, what the engine's mtu has not left out. */
+  readonly outOfBandInside: number
   sendOutOfBand(conv: number, payload: Uint8Array): void
   /** Whether `trim` would give memory back, and doing it. */
   readonly trimmable: boolean
@@ -147,8 +149,6 @@ const MAX_ACKS = 1024
 
 /** Tickets are i32 and not 0. */
 const TICKET_MAX = 0x7fff_ffff
-/** Bytes of the conv in front of an out-of-band payload. */
-const CONV_SIZE = 4
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -336,11 +336,11 @@ export class KcpSession implements Task {
     }
   }
 
-  /** Most bytes of an out-of-band payload; -1 without FEC. */
+  /** Most bytes of an out-of-band payload; -1 without FEC (or security). */
   get maxUnreliableSize(): number {
     if (this.path === undefined || this.path.outOfBandOverhead < 0) return -1
-    // What a full datagram has for segments, less the conv in front of the payload.
-    return this.kcp.mtu - CONV_SIZE
+    // What a full datagram has for segments, less what stands in front of the payload.
+    return this.kcp.mtu - this.path.outOfBandInside
   }
 
   // ---- application -----------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ export class KcpSession implements Task {
     if (!this.open) throw this.closedError()
     const { kcp, path, maxUnreliableSize } = this
     if (path === undefined || maxUnreliableSize < 0) {
-      throw configError('fec', undefined, '{ data, parity } for messages out of band')
+      throw configError('fec', undefined, '{ data, parity }, or security, for messages out of band')
     }
     if (data.length > maxUnreliableSize) {
       throw new KcpError(
@@ -545,6 +545,11 @@ export class KcpSession implements Task {
   /** An out-of-band payload, lent. No sign of life: anybody can make one. */
   receiveUnreliable(payload: Uint8Array): void {
     if (!this.closed) this.onUnreliable?.(payload)
+  }
+
+  /** Larger datagrams fit the path than was known: `mtu` bytes of the engine's. Never lowers it: segments are cut. */
+  growMtu(mtu: number): void {
+    if (!this.closed && mtu > this.kcp.mtu) this.kcp.setMtu(mtu)
   }
 
   /** The peer's address is proven, here or on another channel. */

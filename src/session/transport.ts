@@ -11,6 +11,8 @@ export interface PeerAddress {
   readonly address: string
   readonly port: number
   readonly family?: 'IPv4' | 'IPv6'
+  /** Its static key, where a transport knows it. */
+  readonly publicKey?: Uint8Array | undefined
 }
 
 /** What a transport calls. A callback never throws into the transport. */
