@@ -131,7 +131,9 @@ export class World {
     listener: KcpListener,
     options: Partial<KcpConnectOptions> = {},
   ): Promise<{ readonly client: KcpStream; readonly server: KcpStream }> {
-    const client = await this.connect(options)
+    const connecting = this.connect(options)
+    // A handshake takes time.
+    const client = await (options.security === undefined ? connecting : this.within(connecting))
     await client.send('hi')
     const server = await this.within(listener.accept())
     if (server === null) throw new Error('the listener has closed')
