@@ -1,7 +1,13 @@
 /** All parts of the long runs, in the order in which they run. */
+import { kill, ports, stop } from './deaths.ts'
 import { flooding } from './flooding.ts'
 import { amplification, forging, notices } from './forging.ts'
+import { churn, last, soak } from './lives.ts'
 import type { Part } from './part.ts'
 import { silent } from './silence.ts'
 
-export const PARTS: readonly Part[] = [flooding, amplification, forging, notices, silent]
+/** What strangers and bad peers do. These hold in little memory too. */
+export const ATTACKS: readonly Part[] = [flooding, amplification, forging, notices, silent]
+/** What happens to processes and sessions in a long life. */
+export const LIVES: readonly Part[] = [last, kill, stop, ports, churn, soak]
+export const PARTS: readonly Part[] = [...ATTACKS, ...LIVES]
