@@ -475,7 +475,10 @@ export class Engine extends EngineState {
 
   private flushProbes(writer: DatagramWriter): void {
     const { probe } = this
-    if (probe.askPending) this.write(writer, Command.WindowAsk, this.lastTs, this.lastSn)
+    // A question to an unproven address has to be paid for like data: who never answers is asked for ever.
+    if (probe.askPending && this.fits(writer.used, 0, -1)) {
+      this.write(writer, Command.WindowAsk, this.lastTs, this.lastSn)
+    }
     if (probe.tellPending) this.write(writer, Command.WindowTell, this.lastTs, this.lastSn)
     probe.askPending = probe.tellPending = false
     this.lastTs = this.lastSn = 0

@@ -44,8 +44,8 @@ export interface StreamBase {
   readonly writableHighWaterMark: number | undefined
   readonly ref: () => void
   readonly unref: () => void
-  /** The session is over and nobody uses the way to its peer any more. */
-  readonly released: () => void
+  /** The session is over and nobody uses the way to its peer any more. 'close' waits for what it returns. */
+  readonly released: () => void | Promise<void>
 }
 
 /** What streams take beside their session's configuration. */
@@ -190,8 +190,8 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   const below = await openTransport({ ...options, port }, config.socketBufferSize)
   const { peer, owned } = below
   let transport: DatagramTransport = below.transport
-  const release = (): void => {
-    if (owned || security !== undefined) void Promise.resolve(transport.close()).catch(() => undefined)
+  const release = (): void | Promise<void> => {
+    if (owned || security !== undefined) return transport.close()
   }
   if (security !== undefined) {
     try {
@@ -221,7 +221,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       warn,
     })
   } catch (error) {
-    release()
+    void release()
     throw error
   }
   const { pipeline, sessions } = path
@@ -254,7 +254,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       unref: () => transport.unref?.(),
       // The socket is theirs together.
       released: () => {
-        if (--alive === 0) release()
+        if (--alive === 0) return release()
       },
     })
     scheduler.add(session)

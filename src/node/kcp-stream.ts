@@ -684,9 +684,14 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     this.#base.scheduler.remove(session)
     session.onChange = session.onUnreliable = undefined
     session.release()
-    this.#base.released()
-    done(error)
-    process.nextTick(() => this.emit('close', session.closeReason))
+    const finish = (): void => {
+      done(error)
+      process.nextTick(() => this.emit('close', session.closeReason))
+    }
+    // Who hears of the end may want the port.
+    const released = this.#base.released()
+    if (released === undefined) finish()
+    else released.then(finish, finish)
   }
 
   // ---- typed events ----------------------------------------------------------------------------------------

@@ -61,6 +61,18 @@ test('a spoofed first PUSH makes a chatty server send no more than 3x and a few 
   }
 })
 
+test('a spoofer who says that the window is closed is not asked about it beyond the limit', async () => {
+  for (const keepAlive of [0, 200]) {
+    const world = new World()
+    const listener = await world.listen({ preset: 'fast', keepAlive }, chatty)
+    const sent = meter(world, 'victim')
+    world.network.inject(parseTrace('push sn=0 frg=0 wnd=0 ""', { conv: 7 }), VICTIM, SERVER)
+    await world.run(60_000)
+    equal(listener.stats().sessions, 0)
+    ok(sent.bytes <= 3 * 24 + 8 * 24 + 20, `${sent.bytes} bytes, keepAlive ${keepAlive}`)
+  }
+})
+
 test('a spoofer who repeats himself gets no more than 3x of all he sent', async () => {
   const world = new World()
   const listener = await world.listen({ preset: 'fast' }, chatty)

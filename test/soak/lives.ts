@@ -280,8 +280,11 @@ async function soaking({ seconds, count, short }: Scale, use: Resources): Outcom
     )
     equal(sha256, hashes.get(conv)!.digest('hex'), `conversation ${conv}`)
   }
-  const report = await server.ask<ServerReport>('stats')
-  equal(report.stats.sessions, 0)
+  await until(
+    async () => (await server.ask<ServerReport>('stats')).stats.sessions === 0,
+    30_000,
+    'the sessions closed at the server too',
+  )
   const spread = (Math.max(...levels) - Math.min(...levels)) / MB
   if (!short) ok(spread <= 20, `resident memory moved by ${spread.toFixed(1)} MB`)
   const lost = relay.stats().toServer
