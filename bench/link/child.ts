@@ -13,8 +13,8 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
-/** Longest wait for an event that should come at once, ms; a busy machine takes a few seconds to start twenty programs. */
-const PATIENCE = 30_000
+/** Longest wait for an event that should come at once, ms; a very busy machine has taken more than 30 s to start one program. */
+const PATIENCE = 60_000
 
 export class Child {
   readonly #name: string
