@@ -74,6 +74,13 @@ export const LATENCY_CONTESTANTS: readonly Contestant<LatencyTask>[] = [
   kcpGo([2, 1]),
   udx(),
   { ...kcpGo([3, 1]), where: forFec },
+  ...[
+    { data: 10, parity: 3 },
+    { data: 3, parity: 1 },
+  ].map((fec) => ({
+    ...ours(`kcp-io FEC ${fec.data}/${fec.parity}`, { session: { ...FAST, fec } }),
+    where: forFec,
+  })),
 ]
 /** Where forward error correction is looked at more closely; elsewhere it would take time from the others. */
 function forFec({ pattern, rtt, loss, burst }: Cell): boolean {
@@ -85,10 +92,10 @@ const PLOTS: Readonly<Record<string, readonly string[]>> = {
   others: [
     TOGETHER,
     OFF,
+    'kcp-io, repeat 1',
     'kcp-go fast',
     'kcp-go FEC 10/3',
     'kcp-go FEC 2/1',
-    'TCP cubic',
     'TCP bbr',
     'udx-native',
   ],
