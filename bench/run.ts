@@ -8,13 +8,16 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBulk } from './bulk.ts'
 import { type Contestant, contestants } from './contestants.ts'
+import { benchCrypto } from './crypto.ts'
 import { benchEcho } from './echo.ts'
 import { benchEngine } from './engine.ts'
+import { benchFec } from './fec.ts'
 import { benchLatency } from './link/latency.ts'
 import { benchLongFat } from './link/long-fat.ts'
 import { benchLossy } from './link/lossy.ts'
 import { benchMemory } from './memory.ts'
 import { benchMessages } from './messages.ts'
+import { benchPipeline } from './pipeline.ts'
 import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rounds.ts'
 import { benchSessions } from './sessions.ts'
 import { benchWorkers } from './workers.ts'
@@ -32,6 +35,10 @@ const PARTS: Readonly<Record<string, Part>> = {
   echo: benchEcho,
   sessions: benchSessions,
   workers: (effort) => benchWorkers(effort),
+  pipeline: (effort) => benchPipeline(effort),
+  fec: (effort) => benchFec(effort),
+  // A quick look at each kind; each cipher has processes of its own.
+  crypto: (effort) => benchCrypto(effort, effort === QUICK ? ['aes-128', 'salsa20'] : undefined),
   lossy: (effort, _, { peers }) => benchLossy(effort, { peers }),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,

@@ -94,6 +94,14 @@ test('smux: many requests share one conversation, and a bulk transfer holds none
   assert.match(run.output(), /closed \(peer\) after 21 streams/)
 })
 
+test('fec-and-crypto: what was lost is rebuilt from parity', async () => {
+  const run = example('fec-and-crypto')
+  await ends(run)
+  assert.match(run.output(), /200 echoes; \d+ datagrams sealed/)
+  assert.match(run.output(), /rebuilt from parity: [1-9]\d* by the server, [1-9]\d* by the client/)
+  assert.match(run.output(), /out of band: seen mouse at 17,4/)
+})
+
 test('file-transfer: the received file has the same bytes', async () => {
   const from = join(folder, 'from')
   const to = join(folder, 'to')
