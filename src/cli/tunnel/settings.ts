@@ -131,6 +131,8 @@ function common(flags: Flags): TunnelSettings {
       preset: 'kcpGo',
       kcp: kcpOf(flags),
       socketBufferSize: number('sockbuf'),
+      // kcptun takes no notice of it; one of ours makes a new session at once.
+      lifecycle: 'fin',
       // smux asks for signs of life; below it, as below kcptun's, nobody does.
       idleTimeout: 0,
       stallTimeout: SILENCE_MAX,
