@@ -111,6 +111,15 @@ test('every entry point can be imported', async () => {
   )
 })
 
+test('the command runs as npm installs it', async () => {
+  const bin = join(project, 'node_modules', '.bin', process.platform === 'win32' ? 'kcp-io.cmd' : 'kcp-io')
+  const { stdout: told } = await run(bin, ['--version'], { shell: npm.shell })
+  assert.equal(told, `${manifest.version}\n`)
+  const { stdout: help } = await run(bin, ['tunnel', 'client', '--help'], { shell: npm.shell })
+  assert.match(help, /^Usage: kcp-io tunnel client/)
+  await assert.rejects(run(bin, ['tunnel', 'client', '--tcp'], { shell: npm.shell }), { code: 2 })
+})
+
 test('nothing but what is exported can be imported', async () => {
   writeFileSync(join(project, 'inside.mjs'), "await import('kcp-io/dist/core/engine.js')")
   await assert.rejects(
