@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import { KcpError } from '../../core/errors.ts'
 import { nodeClock } from '../../node/clock.ts'
 import { connect } from '../../node/connect.ts'
 import { KcpListener } from '../../node/kcp-listener.ts'
@@ -109,7 +110,7 @@ function makeLink(stream: KcpStream, role: 'client' | 'server', config: SmuxConf
           ? ''
           : why === undefined
             ? reason
-            : `${reason}: ${why}${hint(error ?? stream.errored)}`,
+            : `${reason}: ${why}${hint(error, error?.cause, stream.errored)}`,
       )
     })
   })
@@ -129,7 +130,7 @@ function makeLink(stream: KcpStream, role: 'client' | 'server', config: SmuxConf
 }
 
 /** What a breach of the protocol below usually means. */
-function hint(error: unknown): string {
-  const broken = (error as { code?: string } | undefined)?.code === 'ERR_KCP_PROTOCOL'
+function hint(...errors: readonly unknown[]): string {
+  const broken = errors.some((error) => KcpError.is(error, 'ERR_KCP_PROTOCOL'))
   return broken ? ' (have both ends the same --nocomp and --smuxver?)' : ''
 }
