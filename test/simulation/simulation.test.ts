@@ -3,6 +3,7 @@
  * `npm run sim` runs more of them; `SEEDS=1000 node --test build/test/simulation/simulation.test.js` does too.
  */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { parseArgs, wholeNumber } from './args.ts'
 import { Flow, FlowReader } from './flow.ts'
@@ -87,4 +88,9 @@ test('arguments are parsed at the door', () => {
   deepEqual(args.sets, [['mtu', '50']])
   throws(() => parseArgs(['--seedz', '1'], ['seeds']), /seedz/)
   throws(() => wholeNumber(parseArgs(['--seeds', 'x'], ['seeds']), 'seeds', 1), /whole number/)
+})
+
+test('the table of long runs is what the runs say', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/testing-table.mjs', '--check'])
+  equal(status, 0, String(stderr))
 })
