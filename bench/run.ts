@@ -19,6 +19,7 @@ import { benchMemory } from './memory.ts'
 import { benchMessages } from './messages.ts'
 import { benchPipeline } from './pipeline.ts'
 import { asMarkdown, asText, type Effort, FULL, QUICK, type Report } from './rounds.ts'
+import { benchSecure } from './secure.ts'
 import { benchSessions } from './sessions.ts'
 import { benchWorkers } from './workers.ts'
 
@@ -42,6 +43,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lossy: (effort, _, { peers }) => benchLossy(effort, { peers }),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
+  secure: (effort) => benchSecure(effort),
   latency: (effort, _, { peers, into }) => benchLatency(effort, { peers, into }),
 }
 /** Only when it is asked for: half an hour. */

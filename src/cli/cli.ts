@@ -9,6 +9,7 @@ import { type Command, ExitCode, type Io, UsageError } from './command.ts'
 
 /** Loaded when used: asking for the version should not start an engine. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  keygen: async () => (await import('./keygen.ts')).keygen,
   tunnel: async () => (await import('./tunnel/command.ts')).tunnel,
 }
 
