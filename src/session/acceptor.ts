@@ -30,7 +30,7 @@ import type { DatagramTransport, PacketCodec } from './transport.ts'
 export interface AcceptorLimits {
   /** Sessions at once. Default 65536. */
   readonly maxConnections: number
-  /** Sessions whose peer did not prove its address yet. Default 1024. */
+  /** Sessions whose peer did not prove its address yet. Default 512. */
   readonly maxPending: number
   /** Of these, from one host (IPv6: one /64). Default 64. */
   readonly maxPendingPerHost: number
@@ -42,7 +42,7 @@ export interface AcceptorLimits {
 
 const DEFAULTS: AcceptorLimits = {
   maxConnections: 65_536,
-  maxPending: 1_024,
+  maxPending: 512,
   maxPendingPerHost: 64,
   maxMemory: 256 * 1024 * 1024,
   tombstoneTtl: 60_000,

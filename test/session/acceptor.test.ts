@@ -336,7 +336,7 @@ test('a session that the application ends while it is born is refused, once', ()
 test('limits: defaults, ranges, and the names of the fields', () => {
   deepEqual(resolveLimits({}), {
     maxConnections: 65_536,
-    maxPending: 1_024,
+    maxPending: 512,
     maxPendingPerHost: 64,
     maxMemory: 256 * 1024 * 1024,
     tombstoneTtl: 60_000,

@@ -119,7 +119,7 @@ async function flood({ count, short }: Scale, use: Resources): Promise<{ count: 
   })
   // The places have to be taken first.
   await until(
-    async () => (await server.ask<ServerReport>('stats')).stats.pending >= 1_000 || over,
+    async () => (await server.ask<ServerReport>('stats')).stats.pending >= 500 || over,
     20_000,
     'a flood',
   )
@@ -129,7 +129,7 @@ async function flood({ count, short }: Scale, use: Resources): Promise<{ count: 
   const growth = (after.peakRss - before.rss) / MB
   const tries = waits.length + failed
   const share = waits.length / tries
-  ok(after.peakSessions <= 65_536 && after.peakPending <= 1_024, `${after.peakPending} pending`)
+  ok(after.peakSessions <= 65_536 && after.peakPending <= 512, `${after.peakPending} pending`)
   ok(growth <= 64, `resident memory grew by ${growth.toFixed(1)} MB`)
   ok(share >= 0.99, `${failed} of ${tries} honest clients failed`)
   const sessions = after.stats.accepted

@@ -226,7 +226,7 @@ export const churn: Part = {
 /** Sessions that send all the time through a lossy relay, hashed at both ends. */
 async function soaking({ seconds, count, short }: Scale, use: Resources): Outcome {
   const config = { preset: 'fast' } as const
-  const server = use.start('server.js', { ...config, maxPendingPerHost: 1_024 })
+  const server = use.start('server.js', { ...config, maxPendingPerHost: 512 })
   const { port } = await server.next<{ port: number }>('listening')
   const path = { loss: 0.01, delayMs: 10 }
   const relay = await startRelay({

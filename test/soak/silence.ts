@@ -37,7 +37,7 @@ async function silence(
   // In the short form, which does not wait a minute, and has not the time to let them all fill up at full size.
   const stallTimeout = short ? 4_000 : 60_000
   const config = { preset: 'fast', stallTimeout } as const
-  const server = use.start('server.js', { ...config, maxPendingPerHost: 1_024 })
+  const server = use.start('server.js', { ...config, maxPendingPerHost: 512 })
   const { port } = await server.next<{ port: number }>('listening')
   await measure(port, 1)
   const seconds = short ? 1 : 10
