@@ -59,9 +59,13 @@ if (role === 'silent') {
   await stream.send('echo')
   await stream.recv()
   tell({ event: 'connected', conv: stream.conv, port: stream.localPort })
-  for (let i = 0; ; i++) {
-    await stream.send(`echo ${i}`)
-    if ((await stream.recv()) === null) break
-    await sleep(20)
+  try {
+    for (let i = 0; ; i++) {
+      await stream.send(`echo ${i}`)
+      if ((await stream.recv()) === null) break
+      await sleep(20)
+    }
+  } catch {
+    // The end was told above.
   }
 }
