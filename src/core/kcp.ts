@@ -116,6 +116,8 @@ export class Kcp extends Engine {
 
   /** Sets the largest datagram, 50 .. 65507 bytes; throws ERR_KCP_MTU. Segments cut before keep their size. */
   setMtu(mtu: number): void {
+    // A datagram is being written into a buffer of the old size.
+    this.enter()
     if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
       throw new KcpError(
         'ERR_KCP_MTU',

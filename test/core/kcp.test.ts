@@ -1,7 +1,7 @@
 import { deepEqual, equal, notEqual, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import * as core from '../../src/core/index.ts'
-import { Kcp, KcpConfig, presets } from '../../src/core/index.ts'
+import { Kcp, KcpConfig, type KcpError, presets } from '../../src/core/index.ts'
 import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
 import { CONV, joined, onBoth, Trace, toBytes } from '../support/trace.ts'
 
@@ -421,4 +421,25 @@ test('numbers for the clock are taken as u32, whatever they are', () => {
   equal(t.kcp.now, 2 ** 32 - 1)
   t.kcp.flush(10.9)
   equal(t.kcp.now, 10)
+})
+
+test('the mtu cannot change while a datagram is being written', () => {
+  const codes: unknown[] = []
+  const kcp: Kcp = new Kcp(
+    1,
+    () => {
+      try {
+        kcp.setMtu(1400)
+      } catch (error) {
+        codes.push((error as KcpError).code)
+      }
+    },
+    { mtu: 100, nc: true, sndWnd: 8 },
+  )
+  kcp.update(0)
+  kcp.send(new Uint8Array(500))
+  kcp.flush(0)
+  equal(codes.length, 7)
+  equal(new Set(codes).size, 1)
+  equal(kcp.mtu, 100)
 })
