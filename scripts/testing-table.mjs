@@ -11,14 +11,15 @@ const runs = readFileSync('docs/runs/runs.jsonl', 'utf8')
   .split('\n')
   .filter(Boolean)
   .map((line) => JSON.parse(line))
-const rows = runs.map(({ what, date, commit, amount, cpu, found }) =>
-  ['', what, date, commit, amount, cpu, found, ''].join(' | ').trim(),
-)
-const table = [
-  '| what | date | commit | how much | CPU | found |',
-  '| --- | --- | --- | --- | --- | --- |',
-  ...rows,
-].join('\n')
+const rows = [
+  ['what', 'date', 'commit', 'how much', 'CPU', 'found'],
+  ...runs.map(({ what, date, commit, amount, cpu, found }) => [what, date, commit, amount, cpu, found]),
+]
+// As the formatter has tables.
+const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)))
+const line = (cells) => `| ${cells.join(' | ')} |`
+const [head, ...body] = rows.map((row) => line(row.map((cell, i) => cell.padEnd(widths[i]))))
+const table = [head, line(widths.map((width) => '-'.repeat(width))), ...body].join('\n')
 const text = readFileSync(DOCUMENT, 'utf8')
 const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)]
 if (from < 0 || to < from) throw new Error(`${DOCUMENT} has no ${BEGIN} … ${END}`)

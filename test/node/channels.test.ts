@@ -78,7 +78,7 @@ test('a channel that ends unproven is counted as pending no more, and not again 
     stream.channels[1]!.destroy()
   })
   const client = await world.connect({ ...fast, channels: 3 })
-  client.channels.forEach((each) => each.on('error', () => undefined))
+  for (const each of client.channels) each.on('error', () => undefined)
   await client.send('hi')
   await world.run(1_000)
   equal(listener.stats().pending, 0)
