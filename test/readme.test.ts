@@ -13,6 +13,7 @@ import * as pureCrypto from '../src/crypto/index.ts'
 import * as fec from '../src/fec/index.ts'
 import * as kcpIo from '../src/index.ts'
 import { type KcpError, KcpListener, KcpSessionConfig, KcpStream, presets } from '../src/index.ts'
+import * as secure from '../src/secure/index.ts'
 import * as session from '../src/session/index.ts'
 import * as transport from '../src/session/transport.ts'
 import * as sim from '../src/sim/index.ts'
@@ -25,6 +26,7 @@ const ENTRIES: Readonly<Record<string, object>> = {
   'kcp-io/core': core,
   'kcp-io/crypto': pureCrypto,
   'kcp-io/fec': fec,
+  'kcp-io/secure': secure,
   'kcp-io/session': session,
   'kcp-io/sim': sim,
   'kcp-io/smux': smux,
