@@ -104,7 +104,18 @@ test('every entry point can be imported', async () => {
     .map((name) => `console.log('${name}', Object.keys(await import('${name}')).length > 0)`)
   writeFileSync(join(project, 'entries.mjs'), code.join('\n'))
   const { stdout } = await run(process.execPath, ['entries.mjs'], { cwd: project })
-  const wanted = ['', '/core', '/crypto', '/fec', '/sys', '/session', '/sim', '/smux', '/transport']
+  const wanted = [
+    '',
+    '/core',
+    '/crypto',
+    '/fec',
+    '/sys',
+    '/secure',
+    '/session',
+    '/sim',
+    '/smux',
+    '/transport',
+  ]
   assert.deepEqual(
     stdout.trim().split('\n'),
     wanted.map((path) => `kcp-io${path} true`),
