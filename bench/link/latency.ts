@@ -218,7 +218,7 @@ function lateLines(results: readonly CellResult[]): string[] {
 function writeInto(folder: string, results: readonly CellResult[]): void {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'TABLES.md'), tables(results))
-  writeFileSync(join(folder, 'figures.json'), `${JSON.stringify(figures(results), null, 1)}\n`)
+  writeFileSync(join(folder, 'figures.json'), `${JSON.stringify(figures(results), null, 2)}\n`)
   for (const { cell, outcomes, seconds } of results) {
     const slug = cellSlug(cell)
     for (const kind of DRAWN[slug] ?? []) {
