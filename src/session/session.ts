@@ -21,7 +21,7 @@ import type { MemoryBudget } from '../core/receive-window.ts'
 import { KCP_OVERHEAD, readU32 } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
-import { type CloseNotice, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
+import { type CloseNotice, decodeNotice, encodeNotice, NOTICE_SIZE, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PathStats } from './pipeline.ts'
@@ -142,6 +142,8 @@ const TRIM_AFTER = 3_000
  * and in one system call. Only where the silence is many times as long.
  */
 const ASK_GRID = 100
+/** The same, for what was not acknowledged while closing: some ten of them within the default lingerTimeout. */
+const ASK_FOR_LAST = 500
 /** Least time between two questions to a silent peer, ms. */
 const ASK_AGAIN = 1_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
@@ -596,9 +598,9 @@ export class KcpSession implements Task {
       this.repeatAt(this.flushedAt),
     )
     if (this.idleLimit > 0) at = Math.min(at, this.lead.heardAt + this.idleLimit)
-    at = Math.min(at, this.askAt, this.trimAt, this.expireAt)
+    at = Math.min(at, this.askAt, this.askForLastAt, this.trimAt, this.expireAt)
     if (!this.wasProven) {
-      at = Math.min(at, this.lead.heardAt + PENDING_TIMEOUT)
+      at = Math.min(at, this.pendingUntil)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
     }
     at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
@@ -711,7 +713,7 @@ export class KcpSession implements Task {
     const silence = now - this.lead.heardAt
     if (this.idleLimit > 0 && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (!this.wasProven && silence >= PENDING_TIMEOUT) {
+    } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
     } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
       this.giveUp(
@@ -740,12 +742,21 @@ export class KcpSession implements Task {
     }
   }
 
+  /** When a peer whose address is not proven is forgotten. */
+  private get pendingUntil(): number {
+    // Both have finished; only the answer to our Fin is missing, and that is waited for in any case.
+    const over = this.remoteFinal !== undefined && this.sending === 'notifying'
+    return this.wasProven || over ? NEVER : this.lead.heardAt + PENDING_TIMEOUT
+  }
+
   /** Until when what is left to send after an end waits for an acknowledgement. */
   private get lingerUntil(): number {
     // A peer that told that it is full is not gone, its reader is slow. Nobody waits for that after a whole close;
     // after half of one stallTimeout is the limit.
     if (this.sending !== 'draining' || (this.halfClose && this.kcp.rmtWnd === 0)) return NEVER
-    return Math.max(this.progressAt, this.openedAt) + this.config.lingerTimeout
+    // Nor is one that answers, but whose path drops the same segment again and again; stallTimeout ends that.
+    const answers = this.kcp.rmtWnd > 0 && this.config.stallTimeout > 0 ? this.lead.heardAt : this.progressAt
+    return Math.max(this.progressAt, this.openedAt, answers) + this.config.lingerTimeout
   }
 
   private timeOut(now: number, message: string, timeout: number): void {
@@ -792,8 +803,17 @@ export class KcpSession implements Task {
     return Math.max(heardAt + askInterval, askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto))
   }
 
+  /**
+   * When to ask a peer that has left our last bytes unacknowledged while we close. Its ACK may be what is lost, again and
+   * again: any answer brings its una. By now resends are far apart, and lingerTimeout is short.
+   */
+  private get askForLastAt(): number {
+    if (this.sending !== 'draining' || this.kcp.waitSnd() === 0) return NEVER
+    return Math.max(this.progressAt, this.askedAt) + Math.max(ASK_FOR_LAST, this.kcp.rtt.rto)
+  }
+
   private keepAlive(now: number): void {
-    if (now < this.askAt) return
+    if (now < Math.min(this.askAt, this.askForLastAt)) return
     this.ask(now)
   }
 
@@ -878,6 +898,12 @@ export class KcpSession implements Task {
   }
 
   private sendNotice(kind: NoticeKind, now: number): void {
+    if (!this.wasProven && kind !== NoticeKind.Reset) {
+      // A forger can say that he has finished; what that draws has to be paid for.
+      const size = NOTICE_SIZE + this.kcp.overhead
+      if (this.kcp.allowance < size) return
+      this.kcp.allowance -= size
+    }
     const notice = this.notice(kind, now)
     if (this.path !== undefined) {
       this.path.sendNotice(notice)

@@ -4,6 +4,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import { SessionPair, type SessionPairOptions } from '../../src/sim/pair.ts'
 import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
@@ -233,4 +234,64 @@ test('a peer that lost its state gives no sign of life: its una starts again', (
     pair.clock.advance(100)
   }
   equal(client.closeReason, 'timeout')
+})
+
+test('the last bytes before an end: an ACK that is lost again and again is made good by a WINS', () => {
+  const pair = opened({ config: { preset: 'fast', lingerTimeout: 5_000 } })
+  const { client, server, clock } = pair
+  // From now on the server's ACKs are lost; its WINS are not.
+  pair.network.filter = (datagram, from) => from.address !== 'server' || datagram[4] !== 82
+  pair.write(client, new Uint8Array(1_000))
+  pair.end(client)
+  clock.advance(1_000)
+  equal(readAll(pair, server), 1)
+  equal(client.drained, true)
+  clock.advance(100)
+  equal(server.ended, true)
+  // Data that is lost again and again, of a peer that answers: longer than lingerTimeout, but not than stallTimeout.
+  const slow = opened({
+    config: { preset: 'fast', lingerTimeout: 5_000, stallTimeout: 40_000, idleTimeout: 0 },
+  })
+  const born = slow.clock.now()
+  slow.network.filter = (datagram, from) => from.address === 'server' || datagram[4] !== 81
+  slow.write(slow.client, new Uint8Array(1_000))
+  slow.end(slow.client)
+  slow.clock.advance(20_000)
+  equal(slow.client.closed, false)
+  slow.network.filter = undefined
+  slow.clock.advance(20_000)
+  equal(slow.client.drained, true, `${slow.clock.now() - born} ms`)
+  const stuck = opened({
+    config: { preset: 'fast', lingerTimeout: 5_000, stallTimeout: 40_000, idleTimeout: 0 },
+  })
+  stuck.network.filter = (datagram, from) => from.address === 'server' || datagram[4] !== 81
+  stuck.write(stuck.client, new Uint8Array(1_000))
+  stuck.end(stuck.client)
+  stuck.clock.advance(41_000)
+  equal(stuck.client.closeReason, 'dead-link')
+})
+
+test('a forger who says that he has finished draws no Fins beyond the three-fold limit', () => {
+  const pair = new SessionPair({ seed: 3, server: { preset: 'fast' } })
+  const { network, clock, acceptor } = pair
+  const victim = { address: 'victim', port: 5 }
+  const to = { address: 'server', port: 1 }
+  let [bytesIn, bytesOut] = [0, 0]
+  network.tap = (hop, datagram) => {
+    if (hop.event === 'send' && hop.from.address === 'victim') bytesIn += datagram.length
+    if (hop.event === 'send' && hop.to.address === 'victim') bytesOut += datagram.length
+  }
+  // An application that ends when its peer has.
+  pair.onChange = (session) => {
+    readAll(pair, session)
+    if (session.ended && session.open) pair.end(session)
+  }
+  network.inject(parseTrace('push sn=0 frg=0 "x"', { conv: 7 }), victim, to)
+  clock.advance(10)
+  // He made the clock up himself.
+  const fin = { conv: 7, kind: NoticeKind.Fin, sn: 1, done: false, ts: 10, echo: undefined }
+  network.inject(encodeNotice(fin), victim, to)
+  clock.advance(30_000)
+  equal(acceptor.sessions, 0)
+  ok(bytesOut <= 3 * bytesIn + 8 * 24 + 20, `${bytesOut} bytes for ${bytesIn}`)
 })

@@ -237,10 +237,15 @@ function amplify({ count }: Scale): { count: number; findings: string } {
       add(born, peer, 1)
       // As applications that greet, and as those that refuse.
       if (prng.chance(0.1)) session!.abort(clock.now())
-      else for (let i = 0; i < 120; i++) session!.write(new Uint8Array(1_300), clock.now())
+      else
+        for (let i = prng.chance(0.3) ? 0 : 120; i > 0; i--)
+          session!.write(new Uint8Array(1_300), clock.now())
       session!.onChange = () => {
-        if (!session!.closed) while (session!.recv() !== undefined);
-        else scheduler.remove(session!)
+        if (session!.closed) scheduler.remove(session!)
+        else {
+          while (session!.recv() !== undefined);
+          if (session!.ended && session!.open) session!.end(clock.now())
+        }
       }
     },
   })
@@ -252,7 +257,7 @@ function amplify({ count }: Scale): { count: number; findings: string } {
     for (let step = 0; step < 12; step++) {
       for (const peer of peers) {
         if (prng.chance(0.5)) continue
-        const datagram = anything(forger, prng)
+        const datagram = anything(forger, prng, clock.now())
         add(bytesIn, peer, datagram.length)
         acceptor.receive(datagram, peer, clock.now())
         sent++
@@ -277,7 +282,7 @@ function amplify({ count }: Scale): { count: number; findings: string } {
 }
 
 /** Any datagram that a stranger may send: each command, each length, notices, noise. */
-function anything(forger: Forger, prng: Prng): Uint8Array {
+function anything(forger: Forger, prng: Prng, now: number): Uint8Array {
   const conv = prng.int(1, 3)
   const kind = prng.int(0, 9)
   if (kind < 5) {
@@ -292,7 +297,7 @@ function anything(forger: Forger, prng: Prng): Uint8Array {
       cmd,
       prng.int(0, 2),
       prng.int(0, 256),
-      prng.u32(),
+      now,
       sn,
       una,
       bytes.length - KCP_OVERHEAD,
@@ -305,7 +310,8 @@ function anything(forger: Forger, prng: Prng): Uint8Array {
     kind: [NoticeKind.Fin, NoticeKind.FinAck, NoticeKind.Reset][prng.int(0, 2)]!,
     sn: prng.int(0, 3),
     done: prng.chance(0.5),
-    ts: prng.u32(),
+    // Whoever made the clock up knows it.
+    ts: prng.chance(0.5) ? now : prng.u32(),
     echo: prng.chance(0.5) ? prng.u32() : undefined,
   }
   if (kind === 6) return encodeNotice(notice)
