@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
+import { type EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -105,22 +105,37 @@ export class TunnelEnd implements AsyncDisposable {
   }
 }
 
+/**
+ * Below the ports that systems hand out themselves (from 32768 on): nobody takes one between the look and its use. Each
+ * process of tests begins somewhere else.
+ */
+const FIRST_PORT = 10_000
+const PORTS = 20_000
+let nextPort = (process.pid * 64) % PORTS
+
 /** A UDP and TCP port that nobody has at the moment. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const tcp = createServer().listen(0, '127.0.0.1')
-    await once(tcp, 'listening')
-    const { port } = tcp.address() as { port: number }
-    tcp.close()
-    await once(tcp, 'close')
+    const port = FIRST_PORT + (nextPort++ % PORTS)
+    const tcp = createServer()
     const udp = createSocket('udp4')
-    const free = await new Promise<boolean>((resolve) => {
-      udp.once('error', () => resolve(false))
-      udp.bind(port, '127.0.0.1', () => resolve(true))
-    })
+    const bound = await Promise.all([
+      settled(tcp, 'listening', () => tcp.listen(port, '127.0.0.1')),
+      settled(udp, 'listening', () => udp.bind(port, '127.0.0.1')),
+    ])
+    if (bound[0]) tcp.close()
     udp.close()
-    if (free) return port
+    if (bound[0] && bound[1]) return port
   }
+}
+
+async function settled(emitter: EventEmitter, event: string, start: () => void): Promise<boolean> {
+  const done = once(emitter, event)
+  start()
+  return await done.then(
+    () => true,
+    () => false,
+  )
 }
 
 export interface TunnelOptions {
