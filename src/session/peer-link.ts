@@ -194,7 +194,8 @@ export class PeerLink<Peer> {
     total.datagramsOut++
     total.bytesOut += datagram.length
     if (!this.batches) this.transport.send(datagram, this.peer)
-    else this.batch.push({ datagram: own ? datagram : datagram.slice(), peer: this.peer })
+    // Not slice: of a codec's Buffer that would be no copy.
+    else this.batch.push({ datagram: own ? datagram : new Uint8Array(datagram), peer: this.peer })
   }
 }
 

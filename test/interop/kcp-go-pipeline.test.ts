@@ -208,38 +208,44 @@ const isLeftOut = (seqid: number, { data, parity }: { data: number; parity: numb
   return group >= 2 && seqid % (data + parity) === group % data
 }
 
-/**
- * Leaves out datagrams, of all that go or of all that come, and whatever repeats a segment; looks into copies, as what
- * passes is sealed.
- */
-function leaveOut(wire: Wire, way: 'out' | 'in', left: { out: number; in: number }): PacketCodec {
-  const cipher = wire.make?.(keyOf(wire))
-  const passes = (datagram: Uint8Array): boolean => {
-    const copy = datagram.slice()
-    const start = cipher?.headroom ?? 0
-    if (cipher !== undefined) equal(cipher.open(copy, 0, copy.length), OpenResult.Opened)
-    if (fecKind(copy, start, copy.length) !== FecKind.Data) return true
-    const isRepeat = repeats(copy, start + FEC_OVERHEAD)
-    if (isRepeat) return false
-    if (!isLeftOut(readSeqid(copy, start), wire.fec!)) return true
-    left[way]++
-    return false
-  }
-  let nextSn = 0
-  const repeats = (bytes: Uint8Array, start: number): boolean => {
-    for (let at = start; at < bytes.length; at += 24 + readU32(bytes, at + 20)) {
-      // An empty one is an address challenge.
-      if (bytes[at + 4] !== 81 || readU32(bytes, at + 20) === 0) continue
-      const sn = readU32(bytes, at + 12)
-      if (sn < nextSn) return true
-      nextSn = sn + 1
+/** Leaves out datagrams, of all that go or of all that come; looks into copies, as what passes is sealed. */
+class Gap {
+  readonly codec: PacketCodec
+  /** Segments of datagrams that were left out, and of those that passed. */
+  readonly #left = new Set<number>()
+  readonly #passed = new Set<number>()
+  readonly #wire: Wire
+  readonly #cipher: PacketCipher | undefined
+
+  constructor(wire: Wire, way: 'out' | 'in') {
+    this.#wire = wire
+    this.#cipher = wire.make?.(keyOf(wire))
+    this.codec = {
+      overhead: 0,
+      encode: (datagram) => (way === 'out' && !this.#passes(datagram) ? null : datagram),
+      decode: (datagram) => (way === 'in' && !this.#passes(datagram) ? null : datagram),
     }
-    return false
   }
-  return {
-    overhead: 0,
-    encode: (datagram) => (way === 'out' && !passes(datagram) ? null : datagram),
-    decode: (datagram) => (way === 'in' && !passes(datagram) ? null : datagram),
+
+  /** Segments that no data datagram ever carried past here, repeats included. */
+  get alone(): number {
+    return [...this.#left].filter((sn) => !this.#passed.has(sn)).length
+  }
+
+  #passes(datagram: Uint8Array): boolean {
+    // Not slice: of a Buffer that would be no copy.
+    const copy = new Uint8Array(datagram)
+    const start = this.#cipher?.headroom ?? 0
+    if (this.#cipher !== undefined) equal(this.#cipher.open(copy, 0, copy.length), OpenResult.Opened)
+    if (fecKind(copy, start, copy.length) !== FecKind.Data) return true
+    const passes = !isLeftOut(readSeqid(copy, start), this.#wire.fec!)
+    for (let at = start + FEC_OVERHEAD; at < copy.length; at += 24 + readU32(copy, at + 20)) {
+      // An empty one is an address challenge.
+      if (copy[at + 4] !== 81 || readU32(copy, at + 20) === 0) continue
+      const seen = passes ? this.#passed : this.#left
+      seen.add(readU32(copy, at + 12))
+    }
+    return passes
   }
 }
 
@@ -249,7 +255,7 @@ describe('kcp-go 5.6.1: parity alone', { skip, concurrency: 4 }, () => {
       test(`we are ${role}, ${wire.name}: ours, never sent and never repeated, reach kcp-go`, {
         timeout: 30_000,
       }, async () => {
-        const left = { out: 0, in: 0 }
+        const gap = new Gap(wire, 'out')
         const count = 120
         const messages = patternMessages(count, [300, wire.mss, 50])
         const bytes = messages.reduce((sum, message) => sum + message.length, 0)
@@ -258,7 +264,7 @@ describe('kcp-go 5.6.1: parity alone', { skip, concurrency: 4 }, () => {
           preset: 'kcpGo',
           // No RTO ends and no skip is counted while the test lasts.
           kcp: { minRto: 20_000, resend: 0, sndWnd: 256 },
-          codec: leaveOut(wire, 'out', left),
+          codec: gap.codec,
           ...ours(wire),
         }
         await withLine({ role, options, peer }, async ({ stream, peer }) => {
@@ -276,23 +282,24 @@ describe('kcp-go 5.6.1: parity alone', { skip, concurrency: 4 }, () => {
             await delay(1)
           }
           equal((await done).sha256, sha256(messages))
-          ok(left.out >= 5, `${left.out} left out`)
+          ok(gap.alone >= 5, `${gap.alone} left out`)
           const { timeoutResends, fastResends } = stream.stats()
           equal(timeoutResends + fastResends, 0, 'something was sent again')
-          ok((await peer.counters()).recovered! >= left.out - 1)
+          ok((await peer.counters()).recovered! >= gap.alone - 1)
         })
       })
 
-      test(`we are ${role}, ${wire.name}: kcp-go's, never seen and never repeated, reach us`, {
+      test(`we are ${role}, ${wire.name}: kcp-go's, never seen, reach us`, {
         timeout: 30_000,
       }, async () => {
-        const left = { out: 0, in: 0 }
-        const count = 100
+        const gap = new Gap(wire, 'in')
+        // What a socket of the system's size holds at once: nothing else may be lost.
+        const count = 60
         const sizes = [300, wire.mss, 50]
         const peer = {
           role: 'duplex',
           snd: 256,
-          count: count + 30,
+          count: count + 20,
           sizes,
           bytes: 1,
           ...theirs(wire),
@@ -302,15 +309,15 @@ describe('kcp-go 5.6.1: parity alone', { skip, concurrency: 4 }, () => {
         const options: Options = {
           preset: 'kcpGo',
           kcp: { rcvWnd: 256 },
-          codec: leaveOut(wire, 'in', left),
+          codec: gap.codec,
           ...ours(wire),
         }
         await withLine({ role, options, peer }, async ({ stream }) => {
           await stream.send('x')
           const messages = patternMessages(count, sizes)
           equal(sha256(await readMessages(stream, count)), sha256(messages))
-          ok(left.in >= 5, `${left.in} left out`)
-          ok(stream.stats().fec!.recovered >= left.in - 1)
+          ok(gap.alone >= 3, `${gap.alone} left out for good`)
+          ok(stream.stats().fec!.recovered >= gap.alone - 1)
         })
       })
     }

@@ -187,3 +187,32 @@ test('a transport that answers at once, from inside of what a datagram caused, f
   })
   deepEqual(got, [sent[8]!.slice(8)])
 })
+
+test('a codec that makes all datagrams in one Buffer gets along with batches', () => {
+  const only = Buffer.alloc(600)
+  const reusing: PacketCodec<string> = {
+    overhead: 0,
+    encode: (datagram) => {
+      only.set(datagram)
+      return only.subarray(0, datagram.length)
+    },
+    decode: (datagram) => datagram,
+  }
+  const batch: Uint8Array[] = []
+  const link = new PeerLink<string>(
+    {
+      send: () => undefined,
+      sendBatch: (all) => void batch.push(...all.map(({ datagram }) => datagram)),
+      start: () => undefined,
+      close: () => undefined,
+    },
+    'bob',
+    reusing,
+  )
+  for (let i = 1; i <= 3; i++) link.send(new Uint8Array(5).fill(i))
+  link.flushed()
+  deepEqual(
+    batch.map((datagram) => datagram[0]),
+    [1, 2, 3],
+  )
+})
