@@ -290,7 +290,7 @@ async function soaking({ seconds, count, short }: Scale, use: Resources): Outcom
   const lost = relay.stats().toServer
   return {
     count,
-    findings: `${(bytes / MB).toFixed(0)} MB in ${seconds} s, hashes equal at both ends; ${JSON.stringify(lost)}; resident memory within ${spread.toFixed(1)} MB`,
+    findings: `${(bytes / MB).toFixed(0)} MB in ${seconds} s, hashes equal at both ends; ${lost.lost} of ${lost.offered} datagrams to the server lost; resident memory within ${spread.toFixed(1)} MB`,
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *     --only a,b     these parts           --count N    of what the part counts
  *     --short        as in the tests       --minutes N  for parts that last
- *     --write        the results go to docs/testing/NAME.json
+ *     --write        the results go to docs/testing/NAME.json and the table in docs/TESTING.md
  *     --list         what there is
  *
  * With `node --max-old-space-size=64 build/test/soak/run.js` this process and the helpers have so little memory.
@@ -14,19 +14,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type Part, Resources } from './part.ts'
 import { PARTS } from './parts.ts'
-
-/** One run, as docs/testing keeps it. */
-interface Result {
-  readonly name: string
-  readonly what: string
-  readonly count: number
-  readonly unit: string
-  readonly seconds: number
-  readonly date: string
-  readonly commit: string
-  readonly outcome: 'passed' | 'failed'
-  readonly findings: string
-}
+import { type Result, writeTable } from './table.ts'
 
 const { values } = parseArgs({
   options: {
@@ -103,6 +91,7 @@ if (values.list) {
     if (values.write) {
       mkdirSync('docs/testing', { recursive: true })
       writeFileSync(`docs/testing/${name}.json`, `${JSON.stringify(result, null, 2)}\n`)
+      writeTable()
     }
   }
   process.exitCode = failed ? 1 : 0

@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ATTACKS, LIVES, PARTS } from './parts.ts'
+import { readDocument, withTable } from './table.ts'
 
 async function soak(
   words: readonly string[],
@@ -38,6 +39,10 @@ for (const [parts, flags] of [
     })
   }
 }
+
+test('the table in docs/TESTING.md is that of docs/testing', () => {
+  equal(readDocument(), withTable(readDocument()))
+})
 
 test('the command lists its parts, and knows no others', async () => {
   const [code, said] = await soak(['--list'])
