@@ -9,7 +9,9 @@ import { type Command, ExitCode, type Io, UsageError } from './command.ts'
 
 /** Loaded when used: asking for the version should not start an engine. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  echo: async () => (await import('./echo.ts')).echo,
   keygen: async () => (await import('./keygen.ts')).keygen,
+  spec: async () => (await import('./spec/command.ts')).spec,
   tunnel: async () => (await import('./tunnel/command.ts')).tunnel,
 }
 

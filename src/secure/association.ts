@@ -379,7 +379,7 @@ export class Association<Path> {
     }
     this.forgetNext()
     this.prepare(state, ours, theirs, now)
-    this.answered = { question: question.slice(), answer }
+    this.answered = { question: new Uint8Array(question), answer }
     this.control(ControlKind.RekeyResponse, answer, keys)
   }
 

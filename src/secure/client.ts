@@ -192,7 +192,7 @@ export class SecureClient {
     }
     // The same cookie again says nothing new, and answering each copy would be a loop.
     if (this.cookie !== undefined && equalBytes(cookie, this.cookie)) return
-    this.cookie = cookie.slice()
+    this.cookie = new Uint8Array(cookie)
     this.counters.cookies++
     this.ask(now)
   }
@@ -210,7 +210,7 @@ export class SecureClient {
       this.counters.unreadable++
       return
     }
-    this.response = datagram.slice()
+    this.response = new Uint8Array(datagram)
     const keys = new Keys({
       primitives,
       cipher: tuning.cipher,

@@ -85,7 +85,7 @@ export function openCookie(
   reply: Uint8Array,
   mac1: Uint8Array,
 ): Uint8Array | undefined {
-  const buffer = reply.slice()
+  const buffer = new Uint8Array(reply)
   const end = COOKIE_AT + MAC_SIZE
   if (buffer.length !== end + TAG_SIZE) return undefined
   if (!replyCipher(primitives, cookieKey, buffer).open(newNonce(), mac1, buffer, COOKIE_AT, end))

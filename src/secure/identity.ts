@@ -64,7 +64,7 @@ export function identityOf(
     if (keyPair !== undefined) throw configError('security', 'psk and keyPair', 'one of them')
     return {
       pattern: 'NNpsk0',
-      psk: psk.slice(),
+      psk: new Uint8Array(psk),
       keyPair: undefined,
       remotePublicKey: undefined,
       authorize: undefined,

@@ -80,7 +80,7 @@ export class CipherState {
   }
 
   encryptWithAd(associated: Uint8Array, plain: Uint8Array): Uint8Array {
-    if (this.key === undefined) return plain.slice()
+    if (this.key === undefined) return new Uint8Array(plain)
     const buffer = new Uint8Array(plain.length + TAG_SIZE)
     buffer.set(plain)
     writeNonce(this.cipher, this.nonce, this.n++)
@@ -90,10 +90,10 @@ export class CipherState {
 
   /** The text, or undefined when it was not made with this key, number and data. */
   decryptWithAd(associated: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
-    if (this.key === undefined) return sealed.slice()
+    if (this.key === undefined) return new Uint8Array(sealed)
     const size = sealed.length - TAG_SIZE
     if (size < 0) return undefined
-    const buffer = sealed.slice()
+    const buffer = new Uint8Array(sealed)
     writeNonce(this.cipher, this.nonce, this.n)
     if (!this.key.open(this.nonce, associated, buffer, 0, size)) return undefined
     this.n++

@@ -298,7 +298,7 @@ export class SecureServer<Path> {
   /** An application that throws has not said yes, and must not stop the others' datagrams. */
   private isAuthorized(publicKey: Uint8Array): boolean {
     try {
-      return this.options.identity.authorize?.(publicKey.slice()) === true
+      return this.options.identity.authorize?.(new Uint8Array(publicKey)) === true
     } catch {
       return false
     }

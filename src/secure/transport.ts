@@ -196,7 +196,7 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
     const records: Batch<Peer>[] = []
     for (const { datagram, peer } of batch) {
       const record = this.client.seal(datagram, now)
-      if (record !== undefined) records.push({ datagram: record.slice(), peer })
+      if (record !== undefined) records.push({ datagram: new Uint8Array(record), peer })
     }
     if (records.length > 0) transport.sendBatch!(records)
     this.alarm.set()
@@ -373,7 +373,10 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
     for (const { datagram, peer } of batch) {
       const record = this.seal(datagram, peer)
       if (record === undefined) continue
-      records.push({ datagram: record.slice(), peer: (peer as AssociationPeer<Peer>).association.path })
+      records.push({
+        datagram: new Uint8Array(record),
+        peer: (peer as AssociationPeer<Peer>).association.path,
+      })
     }
     if (records.length > 0) this.options.transport.sendBatch!(records)
   }
@@ -382,5 +385,5 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
 /** What belongs to no flush. `datagram` is lent. */
 function transmit<Peer>(transport: DatagramTransport<Peer>, datagram: Uint8Array, peer: Peer): void {
   if (transport.sendBatch === undefined) transport.send(datagram, peer)
-  else transport.sendBatch([{ datagram: datagram.slice(), peer }])
+  else transport.sendBatch([{ datagram: new Uint8Array(datagram), peer }])
 }

@@ -373,7 +373,10 @@ export class Acceptor<Peer> {
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       return false
     }
-    if (cmd === Command.WindowAsk && this.accepting) {
+    const behind = KCP_OVERHEAD + readU32(datagram, 20)
+    // A first PUSH may ride behind a question: a client that closes asks about its last bytes.
+    const asks = cmd === Command.WindowAsk
+    if (asks && this.accepting && !this.isFirst(datagram, behind, conv)) {
       // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
       reply(entry, windowTell(conv, this.wnd))
       drops.unknown++
@@ -383,7 +386,7 @@ export class Acceptor<Peer> {
     const { key, host } = entry
     const answers = cmd === Command.Ack && this.challenges.hear(datagram, key, host, conv, name, now)
     // What follows in the same datagram as the answer may be the PUSH that waits for it.
-    const at = answers ? KCP_OVERHEAD + readU32(datagram, 20) : 0
+    const at = answers || asks ? behind : 0
     if (answers && at === datagram.length) return false
     if (!this.isFirst(datagram, at, conv) || !this.accepting || !this.isGroupFree(conv, entry)) {
       drops.unknown++

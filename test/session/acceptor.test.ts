@@ -236,6 +236,16 @@ test('an answer to a stateless challenge may bring the PUSH along', () => {
   equal(door.acceptor.sessions, 2)
 })
 
+test('a first PUSH behind a question opens a session; a question alone is answered without one', () => {
+  const door = new Door()
+  // As a client asks that closes and whose first datagrams were all lost.
+  door.knock('ann', 'wask | push sn=0 frg=0 "last words"')
+  equal(String(Buffer.from(door.sessions[0]!.recv()!)), 'last words')
+  door.knock('bob', 'wask | push sn=0 una=1 frg=0 "of another life"')
+  door.knock('bob', 'wask | ack sn=0')
+  equal(door.sessions.length, 1)
+})
+
 test('all channels of a peer that proved itself without a place are proven', () => {
   const door = new Door({ maxPending: 1 }, {}, undefined, 4)
   door.knock('eve', 'push sn=0 frg=0 "x"', 9)

@@ -4,13 +4,16 @@
  */
 import { parseArgs } from 'node:util'
 import { requireInteger } from '../../core/config.ts'
+import { KcpError } from '../../core/errors.ts'
 import { parseAddress } from '../../node/address.ts'
-import { resultLine, summaryLine } from './report.ts'
-import { PATIENCE, runSpec } from './run.ts'
+import { type Command, ExitCode, type Io, UsageError } from '../command.ts'
+import { SpecFailure } from './probe.ts'
+import { asTable, resultLine, summaryLine } from './report.ts'
+import { PATIENCE, runSpec, type SpecOptions } from './run.ts'
 
-export const SPEC_HELP: string = `Holds a KCP endpoint to the protocol: says what a KCP peer may say, and what none would, and looks at the answers.
+const HELP = `Holds a KCP endpoint to the protocol: says what a KCP peer may say, and what none would, and looks at the answers.
 
-  kcp-io spec HOST:PORT [options]
+Usage: kcp-io spec HOST:PORT [OPTIONS]
 
 The endpoint should be a server that sends back what it gets (kcp-io echo is one); without an echo only the cases about
 acknowledgements and windows run. Every case has sockets and a conversation of its own.
@@ -20,6 +23,7 @@ acknowledgements and windows run. Every case has sockets and a conversation of i
   --timeout MS       longest wait for an answer (default ${PATIENCE})
   --jobs N           cases at a time (default 16)
   --trace            what was said and heard in the cases that failed
+  --markdown         the results as a table
   --json             the results as JSON
 
 must: without it stock peers cannot talk to the endpoint. should: what the reference engine does, or what keeps an
@@ -27,46 +31,94 @@ endpoint well on a bad network. may: a difference to know of, right either way.
 Ends with 1 when a "must" failed.
 `
 
-/** Returns the exit code. Throws for bad arguments (ERR_PARSE_ARGS_…, ERR_KCP_CONFIG) and when nobody answers. */
-export async function specCommand(args: readonly string[], print: (text: string) => void): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      only: { type: 'string' },
-      slow: { type: 'boolean', default: false },
-      timeout: { type: 'string' },
-      jobs: { type: 'string' },
-      trace: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  })
-  if (values.help || positionals.length !== 1) {
-    print(SPEC_HELP)
-    return values.help ? 0 : 2
+export const spec: Command = {
+  summary: 'hold a KCP endpoint to the protocol',
+  async run(words, io) {
+    const { values, positionals } = parse(words)
+    if (values.help) {
+      io.out(HELP)
+      return ExitCode.Good
+    }
+    const [at, ...more] = positionals
+    if (at === undefined || more.length > 0) throw new UsageError('spec takes one HOST:PORT')
+    const { json = false, markdown = false, trace = false } = values
+    try {
+      const options = optionsOf(at, values)
+      const results = await runSpec({
+        ...options,
+        ...(json || markdown ? {} : { onResult: printer(io, trace) }),
+      })
+      if (json) io.out(`${JSON.stringify(results, undefined, 1)}\n`)
+      else if (markdown) io.out(`${asTable({ [at]: results })}\n`)
+      else io.out(`\n${summaryLine(results)}\n`)
+      return results.some(({ level, outcome }) => level === 'must' && outcome === 'failed')
+        ? ExitCode.Failed
+        : ExitCode.Good
+    } catch (error) {
+      if (KcpError.is(error, 'ERR_KCP_CONFIG')) throw new UsageError(error.message)
+      if (!(error instanceof SpecFailure || KcpError.is(error))) throw error
+      io.err(`kcp-io: ${error.message}\n`)
+      return ExitCode.Failed
+    }
+  },
+}
+
+type Values = ReturnType<typeof parse>['values']
+
+function parse(words: readonly string[]): {
+  readonly values: {
+    readonly only?: string
+    readonly slow?: boolean
+    readonly timeout?: string
+    readonly jobs?: string
+    readonly trace?: boolean
+    readonly markdown?: boolean
+    readonly json?: boolean
+    readonly help?: boolean
   }
-  const { host, port } = parseAddress(positionals[0]!)
-  let section = ''
-  const results = await runSpec({
+  readonly positionals: readonly string[]
+} {
+  try {
+    return parseArgs({
+      args: [...words],
+      allowPositionals: true,
+      options: {
+        only: { type: 'string' },
+        slow: { type: 'boolean' },
+        timeout: { type: 'string' },
+        jobs: { type: 'string' },
+        trace: { type: 'boolean' },
+        markdown: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function optionsOf(at: string, { only, slow, timeout, jobs }: Values): SpecOptions {
+  const { host, port } = parseAddress(at)
+  return {
     host: host ?? '127.0.0.1',
     port,
-    slow: values.slow,
-    ...(values.only === undefined ? {} : { only: values.only.split(',') }),
-    ...(values.timeout === undefined
-      ? {}
-      : { patience: requireInteger('--timeout', Number(values.timeout), 1, 600_000) }),
-    ...(values.jobs === undefined ? {} : { jobs: requireInteger('--jobs', Number(values.jobs), 1, 1000) }),
-    onResult: (result) => {
-      if (values.json) return
-      if (result.section !== section) {
-        section = result.section
-        print(`\n${section}`)
-      }
-      print(resultLine(result))
-      if (values.trace) for (const line of result.trace ?? []) print(`        ${line}`)
-    },
-  })
-  print(values.json ? JSON.stringify(results, undefined, 1) : `\n${summaryLine(results)}`)
-  return results.some(({ level, outcome }) => level === 'must' && outcome === 'failed') ? 1 : 0
+    slow: slow === true,
+    ...(only === undefined ? {} : { ids: only.split(',') }),
+    ...(timeout === undefined ? {} : { patience: requireInteger('--timeout', Number(timeout), 1, 600_000) }),
+    ...(jobs === undefined ? {} : { jobs: requireInteger('--jobs', Number(jobs), 1, 1000) }),
+  }
+}
+
+/** Prints each result below the name of its section. */
+function printer(io: Io, trace: boolean): NonNullable<SpecOptions['onResult']> {
+  let section = ''
+  return (result) => {
+    if (result.section !== section) {
+      section = result.section
+      io.out(`\n${section}\n`)
+    }
+    io.out(`${resultLine(result)}\n`)
+    if (trace) for (const line of result.trace ?? []) io.out(`        ${line}\n`)
+  }
 }

@@ -40,7 +40,7 @@ export interface SpecOptions {
   readonly host: string
   readonly port: number
   /** Only cases whose id begins with one of these; all when empty. */
-  readonly only?: readonly string[]
+  readonly ids?: readonly string[]
   /** The cases too that take up to 20 s. */
   readonly slow?: boolean
   /** Longest wait for an answer, ms. Default 1500. */
@@ -64,7 +64,7 @@ export async function runSpec(options: SpecOptions): Promise<readonly CaseResult
   const echoes = await calibrate(open)
   const cases = numbered().filter(
     ({ id }) =>
-      !options.only?.length || options.only.some((start) => id === start || id.startsWith(`${start}.`)),
+      !options.ids?.length || options.ids.some((start) => id === start || id.startsWith(`${start}.`)),
   )
   const results: (CaseResult | undefined)[] = cases.map(() => undefined)
   let next = 0
