@@ -170,8 +170,8 @@ export class Repeats {
 
   /**
    * Chooses the level when `auto`: a message that is lost as often as it was sent waits for a round trip, and with it
-   * all that follow meanwhile. As many repeats as keep their share at AUTO_TARGET, one at least where none would not;
-   * for some messages one more.
+   * all that follow meanwhile. As many repeats as keep their share at AUTO_TARGET; above one, for some messages one
+   * more.
    */
   adapt(loss: number, srtt: number): void {
     if (!this.auto) return
@@ -185,8 +185,9 @@ export class Repeats {
       }
       late = later
     }
-    // Half of the messages repeated would leave the other half as late as ever.
-    this.level = level > 0 ? Math.max(1, level) : 0
+    // Half of the messages repeated would leave the other half as late as ever: all or none, whichever is nearer. A late
+    // packet or two, which look like losses, turn nothing on.
+    this.level = level < 1 ? Math.round(level) : level
   }
 
   private pace(now: number): void {
