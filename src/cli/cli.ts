@@ -5,7 +5,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Command, ExitCode, type Io, UsageError } from './command.ts'
+import { KcpError } from '../core/errors.ts'
+import { type Command, CommandFailure, ExitCode, type Io, UsageError } from './command.ts'
 
 /** Loaded when used: asking for the version should not start an engine. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -38,9 +39,10 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
     }
     return await (await find(name)).run(rest, io)
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error
+    const usage = error instanceof UsageError || KcpError.is(error, 'ERR_KCP_CONFIG')
+    if (!(usage || error instanceof CommandFailure || KcpError.is(error))) throw error
     io.err(`kcp-io: ${error.message}\n`)
-    return ExitCode.Usage
+    return usage ? ExitCode.Usage : ExitCode.Failed
   }
 }
 

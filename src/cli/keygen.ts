@@ -3,9 +3,8 @@
  * @module
  */
 import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { generateKeyPair, nodePrimitives } from '../node/secure-primitives.ts'
-import { type Command, ExitCode, UsageError } from './command.ts'
+import { type Command, CommandFailure, ExitCode, parseWords, UsageError } from './command.ts'
 
 const HELP = `Makes keys for the authenticated mode (docs/SECURE.md), in base64.
 
@@ -18,7 +17,10 @@ FILE is made readable by its owner alone (mode 0600); one that is there already 
 export const keygen: Command = {
   summary: 'make keys for the authenticated mode',
   async run(words, io) {
-    const { values, positionals } = parse(words)
+    const { values, positionals } = parseWords(words, {
+      help: { type: 'boolean', short: 'h' },
+      psk: { type: 'boolean' },
+    })
     if (values.help) {
       io.out(HELP)
       return ExitCode.Good
@@ -32,27 +34,11 @@ export const keygen: Command = {
     try {
       writeFileSync(file, `${base64(secret)}\n`, { mode: 0o600, flag: 'wx' })
     } catch (error) {
-      io.err(`kcp-io: ${(error as Error).message}\n`)
-      return ExitCode.Failed
+      throw new CommandFailure((error as Error).message)
     }
     if (!values.psk) io.out(`${base64(pair.publicKey)}\n`)
     return ExitCode.Good
   },
-}
-
-function parse(words: readonly string[]): {
-  readonly values: { readonly help?: boolean; readonly psk?: boolean }
-  readonly positionals: readonly string[]
-} {
-  try {
-    return parseArgs({
-      args: [...words],
-      allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, psk: { type: 'boolean' } },
-    })
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
 }
 
 function base64(bytes: Uint8Array): string {

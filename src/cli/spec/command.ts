@@ -2,12 +2,9 @@
  * `kcp-io spec HOST:PORT`: holds any KCP endpoint to what the protocol says, as h2spec does for HTTP/2.
  * @module
  */
-import { parseArgs } from 'node:util'
 import { requireInteger } from '../../core/config.ts'
-import { KcpError } from '../../core/errors.ts'
 import { parseAddress } from '../../node/address.ts'
-import { type Command, ExitCode, type Io, UsageError } from '../command.ts'
-import { SpecFailure } from './probe.ts'
+import { type Command, ExitCode, type Io, parseWords, UsageError } from '../command.ts'
 import { asTable, resultLine, summaryLine } from './report.ts'
 import { PATIENCE, runSpec, type SpecOptions } from './run.ts'
 
@@ -34,7 +31,7 @@ Ends with 1 when a "must" failed.
 export const spec: Command = {
   summary: 'hold a KCP endpoint to the protocol',
   async run(words, io) {
-    const { values, positionals } = parse(words)
+    const { values, positionals } = parseWords(words, OPTIONS)
     if (values.help) {
       io.out(HELP)
       return ExitCode.Good
@@ -42,61 +39,32 @@ export const spec: Command = {
     const [at, ...more] = positionals
     if (at === undefined || more.length > 0) throw new UsageError('spec takes one HOST:PORT')
     const { json = false, markdown = false, trace = false } = values
-    try {
-      const options = optionsOf(at, values)
-      const results = await runSpec({
-        ...options,
-        ...(json || markdown ? {} : { onResult: printer(io, trace) }),
-      })
-      if (json) io.out(`${JSON.stringify(results, undefined, 1)}\n`)
-      else if (markdown) io.out(`${asTable({ [at]: results })}\n`)
-      else io.out(`\n${summaryLine(results)}\n`)
-      return results.some(({ level, outcome }) => level === 'must' && outcome === 'failed')
-        ? ExitCode.Failed
-        : ExitCode.Good
-    } catch (error) {
-      if (KcpError.is(error, 'ERR_KCP_CONFIG')) throw new UsageError(error.message)
-      if (!(error instanceof SpecFailure || KcpError.is(error))) throw error
-      io.err(`kcp-io: ${error.message}\n`)
-      return ExitCode.Failed
-    }
+    const options = optionsOf(at, values)
+    const results = await runSpec({
+      ...options,
+      ...(json || markdown ? {} : { onResult: printer(io, trace) }),
+    })
+    if (json) io.out(`${JSON.stringify(results, undefined, 1)}\n`)
+    else if (markdown) io.out(`${asTable({ [at]: results })}\n`)
+    else io.out(`\n${summaryLine(results)}\n`)
+    return results.some(({ level, outcome }) => level === 'must' && outcome === 'failed')
+      ? ExitCode.Failed
+      : ExitCode.Good
   },
 }
 
-type Values = ReturnType<typeof parse>['values']
+const OPTIONS = {
+  only: { type: 'string' },
+  slow: { type: 'boolean' },
+  timeout: { type: 'string' },
+  jobs: { type: 'string' },
+  trace: { type: 'boolean' },
+  markdown: { type: 'boolean' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
 
-function parse(words: readonly string[]): {
-  readonly values: {
-    readonly only?: string
-    readonly slow?: boolean
-    readonly timeout?: string
-    readonly jobs?: string
-    readonly trace?: boolean
-    readonly markdown?: boolean
-    readonly json?: boolean
-    readonly help?: boolean
-  }
-  readonly positionals: readonly string[]
-} {
-  try {
-    return parseArgs({
-      args: [...words],
-      allowPositionals: true,
-      options: {
-        only: { type: 'string' },
-        slow: { type: 'boolean' },
-        timeout: { type: 'string' },
-        jobs: { type: 'string' },
-        trace: { type: 'boolean' },
-        markdown: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    })
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
-}
+type Values = ReturnType<typeof parseWords<typeof OPTIONS>>['values']
 
 function optionsOf(at: string, { only, slow, timeout, jobs }: Values): SpecOptions {
   const { host, port } = parseAddress(at)

@@ -20,6 +20,7 @@ import {
 } from '../../core/segment.ts'
 import { seqAdd, seqDiff } from '../../core/seq.ts'
 import { formatDatagram, parseTrace } from '../../sim/index.ts'
+import { CommandFailure } from '../command.ts'
 
 /** One segment that came back. */
 export interface Heard {
@@ -39,7 +40,7 @@ export interface Heard {
 }
 
 /** A sentence of what should have happened and did not. */
-export class SpecFailure extends Error {
+export class SpecFailure extends CommandFailure {
   override readonly name = 'SpecFailure'
 }
 

@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../session/transport.ts'
 import { showAddress, type TcpAddress } from './address.ts'
+import { Busy } from './busy.ts'
 import { forward, reset } from './forward.ts'
 import type { Link } from './link.ts'
 import { type Log, showBytes, showTime } from './log.ts'
@@ -47,12 +48,11 @@ export class TunnelClient {
   #next = 0
   #scavenger: unknown
   #stopped = false
-  /** Connections that are being served or wait. */
-  #serving = 0
-  #idle: (() => void) | undefined
+  readonly #busy: Busy
 
   constructor(options: ClientOptions) {
     this.#options = options
+    this.#busy = new Busy(options.clock)
     this.#slots = Array.from({ length: options.sessions }, () => ({
       link: undefined,
       bornAt: 0,
@@ -72,13 +72,13 @@ export class TunnelClient {
     return [...this.#slots.flatMap(({ link }) => link ?? []), ...this.#old.keys()]
   }
   get connections(): number {
-    return this.#serving
+    return this.#busy.count
   }
 
   /** Serves one connection; resolves when it is over. `from` is its name in the log. */
   async serve(connection: Duplex, from: string): Promise<void> {
     const { log, clock, closeWait } = this.#options
-    this.#serving++
+    this.#busy.enter()
     const startedAt = clock.now()
     try {
       // It may fail while nobody else listens.
@@ -96,7 +96,7 @@ export class TunnelClient {
       log.warn(`${from} refused: ${(error as Error).message}`)
       reset(connection)
     } finally {
-      if (--this.#serving === 0) this.#idle?.()
+      this.#busy.leave()
     }
   }
 
@@ -104,15 +104,7 @@ export class TunnelClient {
   async stop(grace: number): Promise<void> {
     const { clock } = this.#options
     this.#stopped = true
-    if (this.#serving > 0 && grace > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = clock.setTimeout(resolve, grace)
-        this.#idle = () => {
-          clock.clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
+    await this.#busy.rest(grace)
     clock.clearTimeout(this.#scavenger)
     await Promise.all([
       ...this.links.map((link) => link.close()),

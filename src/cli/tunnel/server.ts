@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../session/transport.ts'
 import { showAddress, type TcpAddress } from './address.ts'
+import { Busy } from './busy.ts'
 import { forward } from './forward.ts'
 import type { Link } from './link.ts'
 import { type Log, showBytes, showTime } from './log.ts'
@@ -26,17 +27,17 @@ export interface ServerOptions {
 export class TunnelServer {
   readonly #options: ServerOptions
   readonly links: Set<Link> = new Set()
-  #serving = 0
+  readonly #busy: Busy
   #count = 0
   #stopped = false
-  #idle: (() => void) | undefined
 
   constructor(options: ServerOptions) {
     this.#options = options
+    this.#busy = new Busy(options.clock)
   }
 
   get connections(): number {
-    return this.#serving
+    return this.#busy.count
   }
 
   /** Serves a session's streams until it is over. */
@@ -54,17 +55,8 @@ export class TunnelServer {
 
   /** Waits until the streams are done, `grace` ms at most, then ends all sessions. New streams are refused. */
   async stop(grace: number): Promise<void> {
-    const { clock } = this.#options
     this.#stopped = true
-    if (this.#serving > 0 && grace > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = clock.setTimeout(resolve, grace)
-        this.#idle = () => {
-          clock.clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
+    await this.#busy.rest(grace)
     await Promise.all([...this.links].map((link) => link.close()))
   }
 
@@ -77,7 +69,7 @@ export class TunnelServer {
       stream.destroy()
       return
     }
-    this.#serving++
+    this.#busy.enter()
     const startedAt = clock.now()
     try {
       const connection = await this.#options.connect()
@@ -96,7 +88,7 @@ export class TunnelServer {
       log.warn(`${name}: no connection to the target: ${(error as Error).message}`)
       stream.destroy()
     } finally {
-      if (--this.#serving === 0) this.#idle?.()
+      this.#busy.leave()
     }
   }
 }
