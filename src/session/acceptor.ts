@@ -137,6 +137,9 @@ interface Member<Peer> {
   readonly pipeline: Pipeline<Peer>
 }
 
+/** Segments before a first PUSH: answers to two or three repeats of it, and a question. */
+const PREFACE_MAX = 4
+
 export class Acceptor<Peer> {
   /** Of strangers, and of sessions that are over; see `totalDrops`. */
   readonly drops: DropCounters = new DropCounters()
@@ -373,24 +376,15 @@ export class Acceptor<Peer> {
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       return false
     }
-    const behind = KCP_OVERHEAD + readU32(datagram, 20)
-    // A first PUSH may ride behind a question: a client that closes asks about its last bytes.
-    const asks = cmd === Command.WindowAsk
-    if (asks && this.accepting && !this.isFirst(datagram, behind, conv)) {
-      // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
-      reply(entry, windowTell(conv, this.wnd))
-      drops.unknown++
-      return false
-    }
     const name = this.nameOf(conv, entry)
-    const { key, host } = entry
-    const answers = cmd === Command.Ack && this.challenges.hear(datagram, key, host, conv, name, now)
-    // What follows in the same datagram as the answer may be the PUSH that waits for it.
-    const at = answers || asks ? behind : 0
-    if (answers && at === datagram.length) return false
+    const { host } = entry
+    const { at, answers, asks } = this.preface(datagram, conv, entry, name, now)
     if (!this.isFirst(datagram, at, conv) || !this.accepting || !this.isGroupFree(conv, entry)) {
+      if (answers && !asks && at === datagram.length) return false
       drops.unknown++
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
+      // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
+      else if (asks && this.accepting) reply(entry, windowTell(conv, this.wnd))
       return false
     }
     const proven = this.provesPeers || this.challenges.find(name, now) !== undefined
@@ -405,6 +399,33 @@ export class Acceptor<Peer> {
     else if (this.options.admit?.(entry.link.peer, conv, datagram) === false) drops.refused++
     else return true
     return false
+  }
+
+  /**
+   * What may stand before a first PUSH: answers to our challenges, and questions about the window, as a client asks that
+   * closes and whose first datagrams were lost. `at`: where they end.
+   */
+  private preface(
+    datagram: Uint8Array,
+    conv: number,
+    { key, host }: PeerEntry<Peer>,
+    name: string,
+    now: number,
+  ): { at: number; answers: boolean; asks: boolean } {
+    let at = 0
+    let answers = false
+    let asks = false
+    // A repeated PUSH is challenged again, so its answers can be several; each costs a keyed hash.
+    for (let i = 0; i < PREFACE_MAX && at + KCP_OVERHEAD <= datagram.length; i++) {
+      if (readU32(datagram, at) !== conv || readU32(datagram, at + 20) !== 0) break
+      const cmd = datagram[at + 4]!
+      if (cmd === Command.WindowAsk) asks = true
+      else if (cmd === Command.Ack && this.challenges.hear(datagram, at, key, host, conv, name, now))
+        answers = true
+      else break
+      at += KCP_OVERHEAD
+    }
+    return { at, answers, asks }
   }
 
   /** Whether the segment at `at` begins a conversation: a PUSH of the first window, of a peer that has received nothing. */

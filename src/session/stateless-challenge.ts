@@ -72,10 +72,18 @@ export class StatelessChallenges {
     return bytes
   }
 
-  /** Whether the ACK that a stranger's datagram begins with answers a challenge; then the address is remembered. */
-  hear(datagram: Uint8Array, key: string, host: string, conv: number, name: string, now: number): boolean {
-    if (now - this.sentAt > TICK * (LIFE + 1) || readU32(datagram, 12) !== CHALLENGE_SN) return false
-    const ts = readU32(datagram, 8)
+  /** Whether the ACK at `at` of a stranger's datagram answers a challenge; then the address is remembered. */
+  hear(
+    datagram: Uint8Array,
+    at: number,
+    key: string,
+    host: string,
+    conv: number,
+    name: string,
+    now: number,
+  ): boolean {
+    if (now - this.sentAt > TICK * (LIFE + 1) || readU32(datagram, at + 12) !== CHALLENGE_SN) return false
+    const ts = readU32(datagram, at + 8)
     const newest = Math.floor(now / TICK) * TICK
     for (const origin of this.originsFor(key, conv, newest)) {
       // The time that it names, and how long ago that was.

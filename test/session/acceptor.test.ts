@@ -241,6 +241,18 @@ test('a first PUSH behind a question opens a session; a question alone is answer
   // As a client asks that closes and whose first datagrams were all lost.
   door.knock('ann', 'wask | push sn=0 frg=0 "last words"')
   equal(String(Buffer.from(door.sessions[0]!.recv()!)), 'last words')
+  // Its answers to two challenges may come first.
+  const full = new Door({ maxPending: 1 })
+  full.knock('eve', 'push sn=0 frg=0 "x"')
+  full.knock('bob', 'push sn=0 frg=0 "hi"')
+  const ack = `ack sn=4294967295 una=0 ts=${challengeTs(full, 'bob')}`
+  full.knock('bob', `${ack} | ${ack} | wask | push sn=0 frg=0 "hi"`)
+  equal(String(Buffer.from(full.sessions[1]!.recv()!)), 'hi')
+  // An ACK of anything else is of another life, and what is much longer is not read to its end.
+  for (const before of [['ack sn=0'], ['wask', 'ack sn=0'], new Array(9).fill('wask'), ['wins']]) {
+    door.knock('eve', [...before, 'push sn=0 frg=0 "hi"'].join(' | '))
+    equal(door.sessions.length, 1)
+  }
   door.knock('bob', 'wask | push sn=0 una=1 frg=0 "of another life"')
   door.knock('bob', 'wask | ack sn=0')
   equal(door.sessions.length, 1)

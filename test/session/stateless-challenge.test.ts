@@ -18,7 +18,7 @@ class Story {
   answer(key: string, ts: number, now: number, conv = 7, host = key): boolean {
     const ack = parseTrace('ack sn=4294967295 una=0', { conv })
     writeU32(ack, 8, ts)
-    return this.challenges.hear(ack, key, host, conv, `${key}|${conv}`, now)
+    return this.challenges.hear(ack, 0, key, host, conv, `${key}|${conv}`, now)
   }
 }
 
