@@ -9,6 +9,7 @@
  */
 import type { ResolvedKcpConfig } from '../../src/core/config.ts'
 import { KcpCounters } from '../../src/core/stats.ts'
+import { Evidence, isLater, Repetition } from './recovery.ts'
 import {
   ACK,
   concat,
@@ -50,14 +51,22 @@ export interface Sent extends Received {
   skips: number
 }
 
+/** What all segments of a flush have in common, and what those without payload have. */
+type Blank = Pick<Segment, 'conv' | 'frg' | 'wnd' | 'una' | 'len' | 'data'>
+
 const RTO_MAX = 60_000
 const PROBE_WAIT_MAX = 120_000
 const SSTHRESH_MIN = 2
+/** With `lossDetection: 'time'`: segments that RTOs send again in one flush, and skips that a fast resend stands for. */
+const TIMEOUTS_MAX = 16
+const DUP_ACKS = 3
+/** A longer flight is a transfer, bytes: nothing of it is repeated. */
+const REPEATED_FLIGHT_MAX = 8 * 1024
+/** What a datagram costs that leaves for repeats alone. */
+const IP_HEADERS = 28
 const NOTHING = new Uint8Array(0)
 
 export class ReferenceEngine {
-  /** May be replaced at any time. */
-  config: ResolvedKcpConfig
   readonly counters: KcpCounters = new KcpCounters()
   now = 0
   flushAt = 100
@@ -93,6 +102,23 @@ export class ReferenceEngine {
   srtt = 0
   rttvar = 0
   rto = 200
+  /** With `lossDetection: 'time'`: the most deviation in this round trip, and when that began. */
+  private deviation = 0
+  private tripAt = 0
+
+  // With `lossDetection: 'time'` or `redundancy`: what ACKs told, and what is repeated.
+  evidence: Evidence | undefined
+  repetition: Repetition | undefined
+  /** When anything was repeated last: an ACK may name that time. */
+  private repeatedAt: number | undefined
+  /** When the first of those that were overtaken, but may be late only, counts as lost. */
+  private lostAt: number | undefined
+  /** How long after its transmission that is, ms. */
+  private patience = 0
+  /** The newest segment was sent again, and nothing was heard or sent since. */
+  private tailProbed = false
+  /** The windows before an RTO shrank them, until an ACK tells whether it was right. */
+  private before: { readonly cwnd: number; readonly cwndBytes: number; readonly ssthresh: number } | undefined
 
   // Windows: the peer's, and what congestion leaves of it, also counted in bytes.
   rmtWnd = 128
@@ -114,6 +140,7 @@ export class ReferenceEngine {
   echoedTs = 0
   heardTs = 0
 
+  private settings!: ResolvedKcpConfig
   private readonly conv: number
   private readonly output: (datagram: Uint8Array) => void
   /** The datagram under construction. */
@@ -123,6 +150,27 @@ export class ReferenceEngine {
     this.conv = conv
     this.config = config
     this.output = output
+  }
+
+  /** May be replaced at any time. */
+  get config(): ResolvedKcpConfig {
+    return this.settings
+  }
+  set config(config: ResolvedKcpConfig) {
+    this.settings = config
+    const { lossDetection, redundancy } = config
+    if (lossDetection === 'count' && redundancy === 0) {
+      this.evidence = this.repetition = undefined
+      return
+    }
+    this.evidence ??= new Evidence()
+    this.repetition ??= new Repetition()
+    this.repetition.ofResends = lossDetection === 'time' ? 1 : 0
+    if (redundancy !== 'auto') this.repetition.level = redundancy
+  }
+
+  private get byTime(): boolean {
+    return this.config.lossDetection === 'time'
   }
 
   get mss(): number {
@@ -195,21 +243,24 @@ export class ReferenceEngine {
 
   // ---- a datagram comes in -----------------------------------------------------------------------------------
 
-  /** 0; -1 too short or of another conversation, -2 cut short, -3 unknown command. */
-  input(datagram: Uint8Array, now: number): number {
+  /**
+   * 0; -1 too short or of another conversation, -2 cut short, -3 unknown command. What was `recovered` from others came
+   * later than it was sent to come: it tells no time, and its window is an old one.
+   */
+  input(datagram: Uint8Array, now: number, recovered = false): number {
     this.now = u32(now)
     this.counters.datagramsIn++
     this.counters.bytesIn += datagram.length
-    const result = this.read(datagram)
+    const result = this.read(datagram, recovered)
     if (result !== 0) this.counters.inputErrors++
     return result
   }
 
-  private read(datagram: Uint8Array): number {
+  private read(datagram: Uint8Array, recovered: boolean): number {
     if (datagram.length < HEADER) return -1
     const unaBefore = this.sndUna
     // A una may remove a segment before its own ACK in the same datagram comes.
-    const flight = this.sndBuf
+    let flight: readonly Sent[] = this.sndBuf
     let newest: Segment | undefined
     let sample: number | undefined
     let fault = 0
@@ -228,18 +279,25 @@ export class ReferenceEngine {
         this.counters.forgedUna++
         continue
       }
-      if (!freshWnd || diff(una, this.sndUna) >= 0) this.rmtWnd = wnd
+      if (!recovered && (!freshWnd || diff(una, this.sndUna) >= 0)) this.rmtWnd = wnd
       const first = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
       this.leaveInFlight(this.sndBuf.slice(first < 0 ? this.sndBuf.length : first))
 
       if (cmd === PUSH) this.acceptPush(segment)
       if (cmd === WASK) this.tellPending = true
       if (cmd !== ACK) continue
-      const [counts, timed] = this.judge(segment, flight)
-      if (timed && !(sampleOnce && counts)) this.sampleRtt(ts)
+      const named = flight.find((one) => this.isNamed(one, segment))
+      const [counts, timed] = this.judge(segment, named !== undefined)
+      if (timed && !recovered && !(sampleOnce && counts)) this.sampleRtt(ts)
       if (!counts) continue
-      sample = ts
-      this.leaveInFlight(this.sndBuf.filter((one) => one.sn !== sn))
+      sample = recovered ? undefined : ts
+      if (this.sndBuf.some((one) => one.sn === sn)) {
+        this.leaveInFlight(this.sndBuf.filter((one) => one.sn !== sn))
+      }
+      if (named !== undefined && !recovered && this.evidence !== undefined) {
+        this.learn(this.evidence, named, ts)
+        flight = flight.filter((one) => one !== named)
+      }
       // A datagram skips segments once, by its largest sn; a larger one with an older ts says nothing new.
       if (newest === undefined || (diff(sn, newest.sn) > 0 && diff(ts, newest.ts) > 0)) newest = segment
     }
@@ -247,15 +305,15 @@ export class ReferenceEngine {
     if (this.config.hardening.sampleOnce && sample !== undefined) this.sampleRtt(sample)
     // What came before a fault stays, but it skips nothing and opens no window.
     if (fault !== 0) return fault
-    if (newest !== undefined) this.countSkips(newest.sn, newest.ts)
+    if (newest !== undefined && this.byTime) this.tailProbed = false
+    else if (newest !== undefined) this.countSkips(newest.sn, newest.ts)
     if (diff(this.sndUna, unaBefore) > 0) this.growCwnd()
     return 0
   }
 
   /** Whether an ACK counts, and whether it tells the round-trip time; whoever names a time of ours has seen it. */
-  private judge({ sn, ts }: Segment, flight: readonly Sent[]): [counts: boolean, timed: boolean] {
+  private judge({ sn, ts }: Segment, genuine: boolean): [counts: boolean, timed: boolean] {
     const { challenge } = this
-    const genuine = flight.some((one) => one.sn === sn && one.xmit > 0 && within(one.firstTs, ts, one.ts))
     const answer = challenge !== undefined && sn === challenge.sn && within(challenge.from, ts, challenge.to)
     if (genuine || answer) {
       this.proven = true
@@ -264,6 +322,40 @@ export class ReferenceEngine {
     if (genuine || !this.config.hardening.strictAck) return [true, true]
     if (!answer) this.counters.staleAcks++
     return [false, answer]
+  }
+
+  /** Whether an ACK names a time at which this segment went out, or may have been repeated. */
+  private isNamed(one: Sent, { sn, ts }: Segment): boolean {
+    if (one.sn !== sn || one.xmit === 0) return false
+    const { repeatedAt } = this
+    return (
+      within(one.firstTs, ts, one.ts) || (repeatedAt !== undefined && within(one.firstTs, ts, repeatedAt))
+    )
+  }
+
+  /** An ACK names the transmission of a segment at `ts`. */
+  private learn(evidence: Evidence, { sn, firstTs, ts: latestTs }: Sent, ts: number): void {
+    const { before, counters } = this
+    evidence.learn(sn, ts, firstTs, this.now)
+    if (diff(ts, latestTs) < 0) {
+      counters.spuriousResends++
+      // The RTO was too short, so what it did to the windows is taken back.
+      if (before !== undefined) {
+        this.cwnd = Math.max(this.cwnd, before.cwnd)
+        this.cwndBytes = Math.max(this.cwndBytes, before.cwndBytes)
+        this.ssthresh = Math.max(this.ssthresh, before.ssthresh)
+      }
+    }
+    this.before = undefined
+    if (this.config.redundancy === 'auto') this.repetition?.choose(this.loss, this.srtt)
+  }
+
+  /** Share of losses. Of a peer that answers each copy half of them, as their ACKs must be lost too to look like one. */
+  get loss(): number {
+    const { evidence, counters } = this
+    if (evidence === undefined) return 0
+    const eachAnswered = counters.repeats > 0 && 2 * counters.staleAcks > counters.repeats
+    return eachAnswered ? 1 - Math.sqrt(Math.max(0, 1 - evidence.loss)) : evidence.loss
   }
 
   /** What is not among these was acknowledged. */
@@ -287,12 +379,28 @@ export class ReferenceEngine {
     if (this.srtt === 0) {
       this.srtt = rtt
       this.rttvar = Math.trunc(rtt / 2)
+      this.tripAt = this.now
     } else {
-      this.rttvar = Math.trunc((i32(3 * this.rttvar) + Math.abs(rtt - this.srtt)) / 4)
+      const deviation = Math.abs(rtt - this.srtt)
+      if (this.byTime) this.varySteadily(deviation)
+      else this.rttvar = Math.trunc((i32(3 * this.rttvar) + deviation) / 4)
       this.srtt = Math.max(1, Math.trunc(i32(7 * this.srtt + rtt) / 8))
     }
     const rto = u32(this.srtt + Math.max(this.config.interval, u32(4 * this.rttvar)))
     this.rto = Math.min(Math.max(this.config.minRto, rto), RTO_MAX)
+  }
+
+  /** Variation that rises at once, and falls once a round trip. */
+  private varySteadily(deviation: number): void {
+    this.deviation = Math.max(this.deviation, deviation)
+    if (diff(this.now, this.tripAt) < this.srtt) {
+      this.rttvar = Math.max(this.rttvar, deviation)
+      return
+    }
+    const fallen = i32(Math.trunc((3 * this.rttvar + this.deviation) / 4))
+    this.rttvar = Math.max(this.deviation, fallen)
+    this.deviation = 0
+    this.tripAt = this.now
   }
 
   // ---- receiving ---------------------------------------------------------------------------------------------
@@ -389,8 +497,37 @@ export class ReferenceEngine {
     now = u32(now)
     const late = diff(now, this.flushAt)
     if (!this.started || late >= 0 || late < -10_000 || this.sndBuf.some(({ xmit }) => xmit === 0)) return now
-    const waits = this.sndBuf.map(({ resendAt }) => diff(resendAt, now))
+    const timers = [this.timerAt, this.repeatAt].filter((at) => at !== undefined)
+    const waits = timers.map((at) => diff(at, now))
     return u32(now + Math.max(0, Math.min(-late, this.config.interval, ...waits)))
+  }
+
+  /** When a segment in flight wants a flush. */
+  get timerAt(): number | undefined {
+    const times = this.sndBuf.filter(({ xmit }) => xmit > 0).map(({ resendAt }) => resendAt)
+    if (times.length === 0) return undefined
+    for (const at of [this.lostAt, this.tailAt]) if (at !== undefined) times.push(at)
+    return times.reduce((a, b) => (diff(b, a) < 0 ? b : a))
+  }
+
+  /** When the newest segment is sent again to hear something: after two round trips of silence. */
+  private get tailAt(): number | undefined {
+    const { sentTs, srtt } = this
+    if (!this.byTime || this.tailProbed || this.sndBuf.length === 0 || srtt === 0) return undefined
+    return u32((sentTs ?? 0) + Math.max(10, 2 * srtt))
+  }
+
+  /** When repeats leave alone. */
+  get repeatAt(): number | undefined {
+    const { repetition } = this
+    if (repetition === undefined || repetition.list.length === 0) return undefined
+    return this.sndBuf.length > 0 && this.mayRepeat ? repetition.aloneAt(this.srtt) : undefined
+  }
+
+  /** Neither a transfer nor a path whose queue is filling. */
+  private get mayRepeat(): boolean {
+    if (this.sndQueue.length > 0 || sizeOf(this.sndBuf) > REPEATED_FLIGHT_MAX || this.srtt === 0) return false
+    return this.srtt <= 2 * this.evidence!.shortest + 10
   }
 
   // ---- a flush -----------------------------------------------------------------------------------------------
@@ -400,10 +537,10 @@ export class ReferenceEngine {
     this.now = now = u32(now)
     if (!this.started) return
     const { counters } = this
-    const { nodelay, deadLink, hardening } = this.config
+    const { nodelay, hardening } = this.config
     const [cwndBefore, errorsBefore] = [this.cwnd, counters.outputErrors]
     const wnd = hardening.clampWnd ? Math.min(this.freeSlots(), 65_535) : this.freeSlots()
-    const blank = { conv: this.conv, frg: 0, wnd, una: this.rcvNxt, len: 0, data: NOTHING }
+    const blank: Blank = { conv: this.conv, frg: 0, wnd, una: this.rcvNxt, len: 0, data: NOTHING }
 
     for (const ack of this.owed) this.write({ ...blank, cmd: ACK, ...ack })
     counters.acksOut += this.owed.length
@@ -411,7 +548,8 @@ export class ReferenceEngine {
     const fields = this.owed.at(-1) ?? { sn: 0, ts: 0 }
     this.owed = []
     this.followPeersWindow()
-    if (this.askPending) this.write({ ...blank, cmd: WASK, ...fields })
+    // What an unproven address is asked has to be paid for.
+    if (this.askPending && this.affords(0)) this.write({ ...blank, cmd: WASK, ...fields })
     if (this.tellPending) this.write({ ...blank, cmd: WINS, ...fields })
     this.askPending = this.tellPending = false
     if (this.challengePending) this.writePush({ ...blank, cmd: PUSH, ts: now, sn: this.challengeSn() })
@@ -419,11 +557,18 @@ export class ReferenceEngine {
 
     this.expire(now)
     this.admit()
-    let [late, fast] = [0, 0]
+    this.findOvertaken()
+    const grace =
+      (nodelay === 0 ? this.rto >>> 3 : 0) + ((this.byTime && this.repetition?.grace(this.srtt)) || 0)
+    let [late, fast, timeouts] = [0, 0, 0]
     for (const segment of this.sndBuf) {
       const why = this.whyNow(segment)
       if (why === 'not') continue
       if (!this.affords(segment.data.length)) break
+      if (why === 'late' && this.byTime && ++timeouts > TIMEOUTS_MAX) {
+        segment.resendAt = u32(now + segment.rto)
+        continue
+      }
       if (why === 'new') {
         segment.firstTs = now
         segment.rto = this.rto
@@ -435,16 +580,13 @@ export class ReferenceEngine {
         segment.skips = 0
         fast++
       }
-      // The first time, without nodelay, an eighth on top.
-      const grace = why === 'new' && nodelay === 0 ? this.rto >>> 3 : 0
-      segment.resendAt = u32(now + segment.rto + grace)
-      segment.ts = now
-      segment.xmit++
-      counters.segmentsOut++
-      const { sn, frg, data } = segment
-      this.writePush({ ...blank, cmd: PUSH, frg, ts: now, sn, len: data.length, data })
-      if (segment.xmit >= deadLink) this.dead = true
+      this.transmit(segment, blank)
+      // The first time without nodelay an eighth on top, and by time what the next message takes to come.
+      if (why === 'new') segment.resendAt = u32(segment.resendAt + grace)
+      this.repetition?.note(segment.sn, now, why === 'new')
     }
+    this.probeTail(blank)
+    this.repeat(blank)
     this.emit()
     this.timeouts += late
     counters.timeoutResends += late
@@ -453,11 +595,84 @@ export class ReferenceEngine {
     if (counters.outputErrors > errorsBefore) throw new Error('ERR_KCP_OUTPUT')
   }
 
-  private whyNow({ xmit, resendAt, skips }: Sent): 'new' | 'late' | 'skipped' | 'not' {
+  /** Sends a segment, for the first time or again. */
+  private transmit(segment: Sent, blank: Blank): void {
+    const { now } = this
+    segment.ts = now
+    segment.resendAt = u32(now + segment.rto)
+    segment.xmit++
+    this.counters.segmentsOut++
+    if (segment.xmit === 1) this.tailProbed = false
+    if (segment.xmit >= this.config.deadLink) this.dead = true
+    const { sn, frg, data } = segment
+    this.writePush({ ...blank, cmd: PUSH, frg, ts: now, sn, len: data.length, data })
+    // Beside a full one there is no room for anything.
+    if (data.length + 2 * HEADER > this.config.mtu) this.emit()
+  }
+
+  private whyNow({ xmit, ts, resendAt, skips, sn }: Sent): 'new' | 'late' | 'skipped' | 'not' {
     const { resend, fastLimit } = this.config
     if (xmit === 0) return 'new'
     if (diff(this.now, resendAt) >= 0) return 'late'
+    if (this.byTime)
+      return this.isOvertaken({ sn, ts }) && diff(this.now, ts + this.patience) >= 0 ? 'skipped' : 'not'
     return resend > 0 && skips >= resend && (fastLimit <= 0 || xmit <= fastLimit) ? 'skipped' : 'not'
+  }
+
+  /** Whether something that was sent later has arrived. */
+  private isOvertaken(segment: { readonly sn: number; readonly ts: number }): boolean {
+    const newest = this.evidence?.newest
+    return newest !== undefined && isLater(newest, segment)
+  }
+
+  /** Looks for when the next of those that were overtaken counts as lost. */
+  private findOvertaken(): void {
+    if (!this.byTime || this.evidence?.newest === undefined) return
+    this.patience = this.evidence.patience(this.srtt, this.now)
+    const times = this.sndBuf
+      .filter((one) => one.xmit > 0 && this.isOvertaken(one))
+      .map(({ ts }) => u32(ts + this.patience))
+      .filter((at) => diff(this.now, at) < 0)
+    this.lostAt = times.length === 0 ? undefined : times.reduce((a, b) => (diff(b, a) < 0 ? b : a))
+  }
+
+  /** Sends the newest segment again when it is time: its ACK tells which others are lost. */
+  private probeTail(blank: Blank): void {
+    const { tailAt } = this
+    if (tailAt === undefined || diff(this.now, tailAt) < 0) return
+    const newest = this.sndBuf.findLast(({ xmit }) => xmit > 0)
+    if (newest === undefined || !this.affords(newest.data.length)) return
+    newest.skips = 0
+    this.tailProbed = true
+    this.counters.tailProbes++
+    this.transmit(newest, blank)
+  }
+
+  /** Puts what is to be repeated into the room that the datagram has left, newest first; alone when it is time. */
+  private repeat(blank: Blank): void {
+    const { repetition, now } = this
+    if (repetition === undefined) return
+    repetition.forget((sn) => this.sndBuf.some((one) => one.sn === sn))
+    if (repetition.list.length === 0 || !this.mayRepeat) return
+    if (this.pending.length === 0 && diff(now, repetition.aloneAt(this.srtt)) < 0) return
+    repetition.quietSince = now
+    for (const one of [...repetition.list].reverse()) {
+      const segment = this.sndBuf.find(({ sn }) => sn === one.sn)
+      // What hits one datagram often hits the next: copies are two milliseconds apart.
+      if (segment === undefined || one.left === 0 || diff(now, one.ts) < 2) continue
+      const { sn, frg, data } = segment
+      const bytes = HEADER + data.length
+      if (this.pending.length + bytes > this.config.mtu) continue
+      const cost = this.pending.length === 0 ? bytes + IP_HEADERS : bytes
+      if (!this.affords(data.length) || !repetition.pay(cost, now)) {
+        repetition.list = []
+        return
+      }
+      one.left--
+      one.ts = this.repeatedAt = now
+      this.counters.repeats++
+      this.writePush({ ...blank, cmd: PUSH, frg, ts: now, sn, len: data.length, data })
+    }
   }
 
   /** While the peer's window is closed, asks for it, ever more rarely. */
@@ -498,10 +713,11 @@ export class ReferenceEngine {
 
   /** Numbers queued segments as far as the windows allow. */
   private admit(): void {
-    const { sndWnd, nc } = this.config
+    const { sndWnd, nc, maxInFlight } = this.config
     const end = this.sndUna + Math.min(sndWnd, this.rmtWnd, nc ? sndWnd : this.cwnd)
     const { now, rto } = this
-    while (this.sndQueue.length > 0 && diff(this.sndNxt, end) < 0) {
+    const most = maxInFlight > 0 ? maxInFlight : Number.POSITIVE_INFINITY
+    while (this.sndQueue.length > 0 && diff(this.sndNxt, end) < 0 && this.sndBuf.length < most) {
       const { frg, data } = this.sndQueue.shift()!
       const times = { firstTs: now, ts: now, rto, resendAt: now }
       this.sndBuf.push({ sn: this.sndNxt, frg, data, ...times, xmit: 0, skips: 0 })
@@ -534,6 +750,12 @@ export class ReferenceEngine {
     const bytes = encode(segment)
     if (this.pending.length + bytes.length > this.config.mtu) this.emit()
     this.pending = concat([this.pending, bytes])
+  }
+
+  /** Gives the memory of empty lists back; what else is forgotten with it can be told. */
+  trim(): void {
+    if (this.owed.length === 0) this.owedRoom = 0
+    if (this.sndBuf.length + this.sndQueue.length === 0) this.lostAt = undefined
   }
 
   private emit(): void {
@@ -572,8 +794,10 @@ export class ReferenceEngine {
   private shrinkCwnd(skipped: boolean, timedOut: boolean, before: number): void {
     if (skipped) {
       this.ssthresh = Math.max(u32(this.sndNxt - this.sndUna) >>> 1, SSTHRESH_MIN)
-      this.setCwnd(this.ssthresh + this.config.resend)
+      this.setCwnd(this.ssthresh + (this.config.resend || DUP_ACKS))
     }
+    const { cwnd, cwndBytes, ssthresh } = this
+    if (timedOut && this.byTime) this.before ??= { cwnd, cwndBytes, ssthresh }
     if (timedOut) this.ssthresh = Math.max(before >>> 1, SSTHRESH_MIN)
     if (timedOut || this.cwnd < 1) this.setCwnd(1)
   }

@@ -6,8 +6,9 @@
 import { HARDENED, type KcpConfig, type KcpHardening } from '../../src/core/config.ts'
 import { Prng } from '../../src/sim/prng.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
+import { Difference } from './compare.ts'
 import type { Sent } from './engine.ts'
-import { Difference, Twins } from './twins.ts'
+import { Twins } from './twins.ts'
 import { ACK, concat, diff, encode, PUSH, u32, WINS } from './wire.ts'
 
 const CONV = 0x11223344
@@ -56,6 +57,8 @@ interface Habits {
   /** Messages that may only wait for so long. */
   readonly expire: number
   readonly forge: number
+  /** Datagrams that FEC has rebuilt. */
+  readonly recover: number
   readonly repeat: number
   readonly settings: number
   readonly jump: number
@@ -121,7 +124,7 @@ class Schedule {
 
   run(): Readonly<Record<string, number>> {
     const { habits, prng, ends } = this
-    while (ends[0].twins.calls + ends[1].twins.calls < habits.calls) {
+    while (ends[0].twins.comparison.calls + ends[1].twins.comparison.calls < habits.calls) {
       this.t += prng.int(0, 2 * habits.step)
       if (prng.chance(0.01)) this.t += prng.int(0, 200 * habits.step)
       this.deliver()
@@ -129,7 +132,7 @@ class Schedule {
     }
     const totals: Record<string, number> = {}
     for (const { twins } of ends) {
-      twins.compareFlight()
+      twins.comparison.compareFlight()
       for (const [name, count] of Object.entries(twins.fast.counters))
         totals[name] = (totals[name] ?? 0) + count
       for (const name of ['dead', 'proven', 'protocolError'] as const) {
@@ -283,9 +286,7 @@ class Schedule {
       this.tell(end, 'trim', () =>
         twins.change(
           (kcp) => kcp.trim(),
-          (engine) => {
-            if (engine.owed.length === 0) engine.owedRoom = 0
-          },
+          (engine) => engine.trim(),
         ),
       )
     } else if (dice === 1) {
@@ -342,7 +343,9 @@ class Schedule {
       this.allow(end, twins.fast.proven ? Number.POSITIVE_INFINITY : end.amplification * datagram.length)
     }
     const line = this.story === null ? '' : `${how} ${formatDatagram(datagram, { conv: CONV })}`
-    this.tell(end, line, () => twins.input(datagram, this.clockOf(end)))
+    const recovered = this.prng.chance(this.habits.recover)
+    const said = recovered ? `recovered ${line}` : line
+    this.tell(end, said, () => twins.input(datagram, this.clockOf(end), recovered))
   }
 
   /** Puts what an end's latest call sent on the way to the other one. */
@@ -350,7 +353,7 @@ class Schedule {
     const { prng, habits } = this
     const [a, b] = this.ends
     const to = from === a ? b : a
-    for (let datagram of from.twins.sent) {
+    for (let datagram of from.twins.comparison.sent) {
       if (this.old.length < 40) this.old.push(datagram)
       else if (prng.chance(0.1)) this.old[prng.int(0, 39)] = datagram
       const last = this.air.at(-1)
@@ -407,7 +410,7 @@ class Schedule {
     try {
       call()
     } finally {
-      const { sent } = twins
+      const { sent } = twins.comparison
       if (sent.length > SHOWN_DATAGRAMS) this.story.push(`    -> ${sent.length} datagrams, the last of them:`)
       for (const datagram of sent.slice(-SHOWN_DATAGRAMS)) {
         this.story.push(`    -> ${formatDatagram(datagram, { conv: CONV })}`.slice(0, SHOWN_WIDTH))
@@ -469,6 +472,9 @@ function randomConfig(prng: Prng, flow: boolean): KcpConfig {
     fastLimit: pick(prng, [0, 1, 2, 5, 5]),
     maxFragments: pick(prng, [1, 5, 127, 127, 127, 255]),
     probeInterval: pick(prng, [1, 50, 500, 5_000, 120_000]),
+    maxInFlight: prng.chance(0.2) ? anySize(prng, 6) : 0,
+    lossDetection: pick(prng, ['count', 'count', 'time'] as const),
+    redundancy: pick(prng, [0, 0, 0, 1, 1.5, 4, prng.next() * 4, 'auto'] as const),
   }
 }
 
@@ -490,6 +496,7 @@ function randomHabits(prng: Prng): Habits {
     expire: seldom(0.3, 1),
     forge: seldom(0.3, prng.chance(flow ? 0.6 : 0.3) ? 1 : 0.1),
     repeat: seldom(0.3, 0.2),
+    recover: seldom(0.2, 0.2),
     settings: seldom(0.4, 0.1),
     jump: seldom(0.35, prng.chance(0.3) ? 0.3 : 0.1),
     odd: seldom(0.5, 0.1),
