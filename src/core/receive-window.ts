@@ -81,8 +81,10 @@ export class ReceiveWindow {
   bytes = 0
   /** Most payload bytes held. */
   maxBytes: number = NO_LIMIT
-  /** Payload bytes that a slot is counted with while the byte limits are near; 0: none. */
+  /** Payload bytes that a slot is counted with while the byte limits are near, unless the peer's are larger; 0: none. */
   segmentSize = 0
+  /** The longest payload stored so far. */
+  private longest = 0
   /** What all windows of a listener hold together. */
   budget: MemoryBudget = { used: 0, limit: NO_LIMIT }
   /** Refuse fragments that do not count down, or cannot fit. See KcpHardening.strictFragments. */
@@ -121,8 +123,10 @@ export class ReceiveWindow {
     const slots = this.rcvWnd - this.queued
     if (slots <= 0) return 0
     const room = Math.min(this.maxBytes - this.bytes, this.budget.limit - this.budget.used)
-    if (room > 0 && room >= slots * this.segmentSize) return slots
-    const fit = room > 0 ? Math.floor(room / this.segmentSize) : 0
+    // A peer with a larger mtu than ours would fill the limits with what is early, and nothing could close the gap.
+    const size = this.segmentSize === 0 ? 0 : Math.max(this.longest, this.segmentSize)
+    if (room > 0 && room >= slots * size) return slots
+    const fit = room > 0 ? Math.floor(room / size) : 0
     return fit > 0 || this.peekSize() >= 0 ? fit : 1
   }
 
@@ -197,6 +201,7 @@ export class ReceiveWindow {
     this.meta[word + LEN] = len
     this.meta[word + MARK] = frg + 1
     this.early++
+    if (len > this.longest) this.longest = len
     this.bytes += len
     this.budget.used += len
     this.advance()

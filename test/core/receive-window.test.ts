@@ -336,6 +336,19 @@ test('near a byte limit the slots advertised are those that there is room for, f
   equal(window.unused, 127)
 })
 
+test('slots are counted with the longest segments that the peer sends', () => {
+  const window = new ReceiveWindow()
+  window.segmentSize = 100
+  window.maxBytes = 1_000
+  store(window, 1, 'x'.repeat(200))
+  equal(window.unused, 4)
+  store(window, 2, 'x'.repeat(300))
+  equal(window.unused, 1)
+  store(window, 0, 'x'.repeat(10))
+  for (let i = 0; i < 3; i++) read(window)
+  equal(window.unused, 3, 'and go on to be')
+})
+
 test('a message that is larger than the byte limit is let in one segment at a time', () => {
   const window = new ReceiveWindow()
   window.segmentSize = 100

@@ -96,6 +96,8 @@ export class ReferenceEngine {
   owedRoom = 0
   /** Most payload bytes held here, and by all engines that share the budget. */
   maxBytes: number = Number.POSITIVE_INFINITY
+  /** The longest payload that was stored. */
+  private longestHeard = 0
   budget: { used: number; readonly limit: number } = { used: 0, limit: Number.POSITIVE_INFINITY }
   protocolError = false
 
@@ -433,6 +435,7 @@ export class ReferenceEngine {
       this.rcvBuf.push({ sn, frg, data })
       this.rcvBuf.sort((a, b) => diff(a.sn, b.sn))
       this.budget.used += data.length
+      this.longestHeard = Math.max(this.longestHeard, data.length)
       counters.segmentsIn++
     }
     this.moveInOrder()
@@ -472,8 +475,9 @@ export class ReferenceEngine {
   freeSlots(): number {
     const slots = Math.max(0, this.config.rcvWnd - this.rcvQueue.length)
     const room = Math.max(0, Math.min(this.maxBytes - this.rcvBytes, this.budget.limit - this.budget.used))
-    if (slots === 0 || room >= slots * this.mss) return slots
-    const fit = Math.floor(room / this.mss)
+    const size = Math.max(this.mss, this.longestHeard)
+    if (slots === 0 || room >= slots * size) return slots
+    const fit = Math.floor(room / size)
     return fit === 0 && this.peekSize() < 0 ? 1 : fit
   }
 
