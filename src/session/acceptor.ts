@@ -451,9 +451,11 @@ export class Acceptor<Peer> {
     return `${entry.key}|${conv - (conv % this.channels)}`
   }
 
-  /** The window that answers without a session tell. */
+  /** The window that answers without a session tell: what one that holds nothing yet would. */
   private get wnd(): number {
-    return Math.min(this.options.config.kcp.rcvWnd, 65_535)
+    const { kcp, maxRecvBytes } = this.options.config
+    const fit = Math.floor(maxRecvBytes / (this.mtu - KCP_OVERHEAD))
+    return Math.min(kcp.rcvWnd, 65_535, Math.max(1, fit))
   }
 
   /** Whether `conv` can be a channel of a new peer: its group has no conv 0, and no channel that is alive. */

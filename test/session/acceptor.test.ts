@@ -258,6 +258,18 @@ test('a first PUSH behind a question opens a session; a question alone is answer
   equal(door.sessions.length, 1)
 })
 
+test('what answers without a session tells no larger window than a session would', () => {
+  for (const [maxRecvBytes, wnd] of [
+    [undefined, 128],
+    [10_000, 7],
+    [100, 1],
+  ] as const) {
+    const door = new Door({}, { maxRecvBytes })
+    door.knock('ann', 'wask')
+    ok(door.take('wins')[0]!.includes(`wnd=${wnd}`), `${maxRecvBytes}`)
+  }
+})
+
 test('all channels of a peer that proved itself without a place are proven', () => {
   const door = new Door({ maxPending: 1 }, {}, undefined, 4)
   door.knock('eve', 'push sn=0 frg=0 "x"', 9)
