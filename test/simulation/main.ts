@@ -1,8 +1,10 @@
 /**
- * `npm run sim -- --seeds 2000 [--seed 1] [--profile all] [--set redundancy=2] [--jobs 2] [--trace] [--log FILE]`
+ * `npm run sim -- --seeds 2000 [--seed 1] [--profile all] [--set redundancy=2] [--jobs 2] [--trace] [--log FILE]
+ * [--plain]`
  *
  * Runs the simulation of so many seeds from `--seed` on. With `--trace` every datagram of a seed is told. With `--log` a
- * line of JSON is appended to FILE for each thousand seeds, and what is there already is not run again.
+ * line of JSON is appended to FILE for each thousand seeds, and what is there already is not run again. Beside every
+ * engine runs the readable one of test/reference; `--plain` leaves it out, for the speed.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -11,7 +13,7 @@ import { checkOverrides, type Overrides, PROFILES, planOf } from './plan.ts'
 import { count, describe, merge, noTotals, type Totals } from './summary.ts'
 import { runPlan } from './world.ts'
 
-const OPTIONS = ['seeds', 'seed', 'profile', 'set', 'jobs', 'trace', 'log', 'help']
+const OPTIONS = ['seeds', 'seed', 'profile', 'set', 'jobs', 'trace', 'log', 'plain', 'help']
 /** Seeds that a worker takes at a time, and that a line of the log is for. */
 const PART = 1_000
 /** One in so many seeds runs twice, and must do the same. */
@@ -24,21 +26,29 @@ interface Part {
   readonly to: number
 }
 
-if (isMainThread) await main()
-else work(workerData as Overrides)
-
-/** Runs what the main thread asks for, part by part. */
-function work(overrides: Overrides): void {
-  parentPort!.on('message', ({ from, to }: Part) => parentPort!.postMessage(runPart(from, to, overrides)))
+/** What all parts have in common. */
+interface Work {
+  readonly overrides: Overrides
+  readonly twin: boolean
 }
 
-function runPart(from: number, to: number, overrides: Overrides): Totals {
+if (isMainThread) await main()
+else work(workerData as Work)
+
+/** Runs what the main thread asks for, part by part. */
+function work({ overrides, twin }: Work): void {
+  parentPort!.on('message', ({ from, to }: Part) => {
+    parentPort!.postMessage(runPart(from, to, overrides, twin))
+  })
+}
+
+function runPart(from: number, to: number, overrides: Overrides, twin: boolean): Totals {
   const totals = noTotals()
   for (let seed = from; seed <= to; seed++) {
     try {
       const plan = planOf(seed, overrides)
-      const outcome = runPlan(plan)
-      if (seed % TWICE_EVERY === 0 && runPlan(plan).hash !== outcome.hash) {
+      const outcome = runPlan(plan, { twin })
+      if (seed % TWICE_EVERY === 0 && runPlan(plan, { twin }).hash !== outcome.hash) {
         throw new Error('the same seed went another way the second time')
       }
       count(totals, seed, outcome)
@@ -71,6 +81,7 @@ async function main(): Promise<void> {
     return
   }
   const log = args.values.get('log')
+  const twin = !args.values.has('plain')
   const totals = noTotals()
   const done = new Set<number>()
   if (log !== undefined && existsSync(log)) {
@@ -86,7 +97,7 @@ async function main(): Promise<void> {
     if (!done.has(from)) parts.push({ from, to: Math.min(from + size, first + seeds) - 1 })
   }
   const startedAt = performance.now()
-  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), overrides, (part, result) => {
+  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), { overrides, twin }, (part, result) => {
     merge(totals, result)
     if (log !== undefined) appendFileSync(log, `${JSON.stringify({ ...part, totals: result })}\n`)
   })
@@ -105,13 +116,13 @@ async function main(): Promise<void> {
 async function each(
   parts: readonly Part[],
   jobs: number,
-  overrides: Overrides,
+  work: Work,
   done: (part: Part, totals: Totals) => void,
 ): Promise<void> {
   let next = 0
   const one = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL(import.meta.url), { workerData: overrides })
+      const worker = new Worker(new URL(import.meta.url), { workerData: work })
       let part: Part | undefined
       const go = (): void => {
         part = parts[next++]
@@ -137,7 +148,7 @@ function trace(seed: number, overrides: Overrides): void {
     console.log(`${side} writes ${traffic[side].map(({ sizes }) => `${sizes.length} messages`).join(', ')}`)
   }
   try {
-    console.log(JSON.stringify(runPlan(plan, (line) => console.log(line))))
+    console.log(JSON.stringify(runPlan(plan, { story: (line) => console.log(line) })))
   } catch (error) {
     console.log(error instanceof Error ? error.message : error)
     process.exitCode = 1

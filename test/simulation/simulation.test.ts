@@ -2,13 +2,16 @@
  * Sessions over every kind of bad network, a seed each: see plan.ts for what may happen and world.ts for what must hold.
  * `npm run sim` runs more of them; `SEEDS=1000 node --test build/test/simulation/simulation.test.js` does too.
  */
-import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
+import { Kcp } from '../../src/core/kcp.ts'
+import { parseTrace } from '../../src/sim/trace.ts'
 import { parseArgs, wholeNumber } from './args.ts'
 import { Flow, FlowReader } from './flow.ts'
 import { Failure } from './oracle.ts'
 import { checkOverrides, planOf, type Story } from './plan.ts'
+import { shadow } from './shadow.ts'
 import { count, merge, noTotals } from './summary.ts'
 import { runPlan } from './world.ts'
 
@@ -93,4 +96,35 @@ test('arguments are parsed at the door', () => {
 test('the table of long runs is what the runs say', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/testing-table.mjs', '--check'])
   equal(status, 0, String(stderr))
+})
+
+test('beside every engine runs the readable one, and changes nothing', () => {
+  for (const seed of [3, 14, 15]) {
+    deepEqual(runPlan(planOf(seed)), runPlan(planOf(seed), { twin: false }), `seed ${seed}`)
+  }
+})
+
+test('an engine that goes another way than the readable one is noticed at once', () => {
+  const damages: readonly [RegExp, (kcp: Kcp) => void][] = [
+    [/rto is 31/, ({ rtt }) => (rtt.rto = 31)],
+    [/sent 1 datagrams, the readable engine 0/, (kcp) => kcp.acks.push(7, 7)],
+    [/rcvNxt is 1, in the readable engine 0/, ({ rcv }) => (rcv.rcvNxt = 1)],
+  ]
+  for (const [difference, damage] of damages) {
+    const kcp = new Kcp(7, () => undefined, 'fast')
+    kcp.update(0)
+    shadow(kcp)
+    kcp.send(new Uint8Array(3000))
+    kcp.flush(10)
+    kcp.tryInput(parseTrace('ack sn=0 una=0 ts=10', { conv: 7 }), 40)
+    damage(kcp)
+    throws(
+      () => kcp.flush(50),
+      (error: Error) => {
+        ok(error instanceof Failure)
+        match(error.message, difference)
+        return true
+      },
+    )
+  }
 })

@@ -25,6 +25,7 @@ import { Flow, FlowReader } from './flow.ts'
 import { HostClock } from './host.ts'
 import { Failure, Oracle, require } from './oracle.ts'
 import type { Fault, Plan, Side, Traffic, Way } from './plan.ts'
+import { shadow } from './shadow.ts'
 
 /** What a run came to. Bytes are those of UDP payloads. */
 export interface Outcome {
@@ -88,6 +89,14 @@ const PUSHES_MAX = 160
 /** How often it is looked at whether a run is over, ms. */
 const LOOK_EVERY = 500
 
+/** Who looks on. */
+export interface Watch {
+  /** Gets a line for each datagram. */
+  readonly story?: (line: string) => void
+  /** Whether the readable engine runs beside every session's; true unless told otherwise. */
+  readonly twin?: boolean
+}
+
 export class World {
   private readonly plan: Plan
   private readonly prng: Prng
@@ -96,6 +105,7 @@ export class World {
   private readonly startAt: number
   private readonly conv: number
   private readonly story: ((line: string) => void) | undefined
+  private readonly twin: boolean
   private client!: Host
   private server!: Host
   /** All that ever were. */
@@ -107,9 +117,10 @@ export class World {
   private hash = 0
   private runs = 0
 
-  constructor(plan: Plan, story?: (line: string) => void) {
+  constructor(plan: Plan, { story, twin = true }: Watch) {
     this.plan = plan
     this.story = story
+    this.twin = twin
     this.prng = new Prng(mix32(plan.seed ^ 0x5eed))
     this.clock = new VirtualClock(plan.startAt)
     this.startAt = plan.startAt
@@ -319,6 +330,7 @@ export class World {
       session.kcp.snd.sndNxt = session.kcp.sndUna = plan.startSn[host.side]
       session.kcp.rcv.rcvNxt = plan.startSn[other]
     }
+    if (this.twin) shadow(session.kcp)
     const end: End = {
       name: `${host.side} ${channel}`,
       host,
@@ -693,9 +705,9 @@ export class World {
 }
 
 /** Runs a plan; a Failure tells the first thing that did not hold. */
-export function runPlan(plan: Plan, story?: (line: string) => void): Outcome {
+export function runPlan(plan: Plan, watch: Watch = {}): Outcome {
   try {
-    return new World(plan, story).run()
+    return new World(plan, watch).run()
   } catch (error) {
     if (error instanceof Failure) throw error
     throw new Failure(error instanceof Error ? (error.stack ?? error.message) : String(error))
