@@ -8,6 +8,7 @@ import {
   HandshakeState,
   type SecurePrimitives,
 } from '../../src/secure/index.ts'
+import { noblePrimitives } from './noble.ts'
 import { fromHex, keyPairOf, toHex } from './support.ts'
 
 interface Vector {
@@ -29,11 +30,14 @@ const { vectors } = JSON.parse(readFileSync('test/vectors/noise/cacophony.json',
   readonly vectors: readonly Vector[]
 }
 
-function withEphemeral(ephemeral: string): SecurePrimitives {
-  return { ...nodePrimitives, generateKeyPair: () => keyPairOf(fromHex(ephemeral)) }
+function withEphemeral(ephemeral: string, primitives: SecurePrimitives): SecurePrimitives {
+  return { ...primitives, generateKeyPair: () => keyPairOf(fromHex(ephemeral)) }
 }
 
-function bothEnds(vector: Vector): readonly [HandshakeState, HandshakeState] {
+function bothEnds(
+  vector: Vector,
+  primitives: SecurePrimitives = nodePrimitives,
+): readonly [HandshakeState, HandshakeState] {
   const [, pattern, , cipher] = vector.protocol_name.split('_') as [
     string,
     'NNpsk0' | 'IK',
@@ -45,7 +49,7 @@ function bothEnds(vector: Vector): readonly [HandshakeState, HandshakeState] {
     const secret = vector[`${side}_static`]
     const remote = side === 'init' ? vector.init_remote_static : undefined
     return new HandshakeState({
-      primitives: withEphemeral(vector[`${side}_ephemeral`]),
+      primitives: withEphemeral(vector[`${side}_ephemeral`], primitives),
       pattern,
       cipher,
       role,
@@ -62,40 +66,44 @@ equal(vectors.length, 3)
 for (const vector of vectors) {
   const cipher = vector.protocol_name.split('_')[3] as CipherName
 
-  test(`${vector.protocol_name} makes and reads the published messages`, () => {
-    const [initiator, responder] = bothEnds(vector)
-    const [first, second, ...transport] = vector.messages
-    equal(toHex(initiator.write(fromHex(first!.payload))!), first!.ciphertext)
-    equal(toHex(responder.read(fromHex(first!.ciphertext))!), first!.payload)
-    if (vector.init_static !== undefined) {
-      deepEqual(responder.remotePublicKey, keyPairOf(fromHex(vector.init_static)).publicKey)
-    }
-    // The published hash is the transcript's after the first of the two messages.
-    equal(toHex(initiator.hash), vector.handshake_hash)
-    equal(toHex(responder.hash), vector.handshake_hash)
-    equal(toHex(responder.write(fromHex(second!.payload))!), second!.ciphertext)
-    equal(toHex(initiator.read(fromHex(second!.ciphertext))!), second!.payload)
-    ok(initiator.finished && responder.finished)
+  for (const [whose, primitives] of [
+    ['Node', nodePrimitives],
+    ['noble', noblePrimitives],
+  ] as const)
+    test(`${vector.protocol_name} makes and reads the published messages (${whose})`, () => {
+      const [initiator, responder] = bothEnds(vector, primitives)
+      const [first, second, ...transport] = vector.messages
+      equal(toHex(initiator.write(fromHex(first!.payload))!), first!.ciphertext)
+      equal(toHex(responder.read(fromHex(first!.ciphertext))!), first!.payload)
+      if (vector.init_static !== undefined) {
+        deepEqual(responder.remotePublicKey, keyPairOf(fromHex(vector.init_static)).publicKey)
+      }
+      // The published hash is the transcript's after the first of the two messages.
+      equal(toHex(initiator.hash), vector.handshake_hash)
+      equal(toHex(responder.hash), vector.handshake_hash)
+      equal(toHex(responder.write(fromHex(second!.payload))!), second!.ciphertext)
+      equal(toHex(initiator.read(fromHex(second!.ciphertext))!), second!.payload)
+      ok(initiator.finished && responder.finished)
 
-    const [ours, theirs] = [initiator.result(), responder.result()]
-    deepEqual(ours.hash, theirs.hash)
-    deepEqual(ours.sendKey, theirs.receiveKey)
-    deepEqual(ours.receiveKey, theirs.sendKey)
-    notDeepEqual(ours.sendKey, ours.receiveKey)
+      const [ours, theirs] = [initiator.result(), responder.result()]
+      deepEqual(ours.hash, theirs.hash)
+      deepEqual(ours.sendKey, theirs.receiveKey)
+      deepEqual(ours.receiveKey, theirs.sendKey)
+      notDeepEqual(ours.sendKey, ours.receiveKey)
 
-    const none = new Uint8Array()
-    const state = (key: Uint8Array): CipherState => {
-      const made = new CipherState(nodePrimitives, cipher)
-      made.initializeKey(key)
-      return made
-    }
-    const senders = [state(ours.sendKey), state(theirs.sendKey)]
-    const receivers = [state(theirs.receiveKey), state(ours.receiveKey)]
-    for (const [i, { payload, ciphertext }] of transport.entries()) {
-      equal(toHex(senders[i % 2]!.encryptWithAd(none, fromHex(payload))), ciphertext)
-      equal(toHex(receivers[i % 2]!.decryptWithAd(none, fromHex(ciphertext))!), payload)
-    }
-  })
+      const none = new Uint8Array()
+      const state = (key: Uint8Array): CipherState => {
+        const made = new CipherState(primitives, cipher)
+        made.initializeKey(key)
+        return made
+      }
+      const senders = [state(ours.sendKey), state(theirs.sendKey)]
+      const receivers = [state(theirs.receiveKey), state(ours.receiveKey)]
+      for (const [i, { payload, ciphertext }] of transport.entries()) {
+        equal(toHex(senders[i % 2]!.encryptWithAd(none, fromHex(payload))), ciphertext)
+        equal(toHex(receivers[i % 2]!.decryptWithAd(none, fromHex(ciphertext))!), payload)
+      }
+    })
 
   test(`${vector.protocol_name} takes no message of which a bit was turned`, () => {
     const [first, second] = vector.messages.map(({ ciphertext }) => fromHex(ciphertext))

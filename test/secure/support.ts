@@ -99,7 +99,7 @@ export class Bench {
 
   /** A client whose first datagram is on the wire. */
   client(address: Address = '10.0.0.1:1000', options: BenchOptions = {}): TestClient {
-    const primitives = seededPrimitives(++this.seed, this.primitives)
+    const primitives = seededPrimitives(++this.seed, options.primitives ?? this.primitives)
     return new TestClient(this, address, primitives, {
       ...options,
       security: options.security ?? this.security,
