@@ -163,39 +163,42 @@ async function judge(folder, mutant) {
 const config = ts.readConfigFile('tsconfig.json', ts.sys.readFile).config
 const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ROOT)
 
+/** Compiles the text of a file of src into the folder. */
+function compile(folder, path, text) {
+  const compilerOptions = { ...options, module: ts.ModuleKind.ESNext, noEmit: false }
+  const { outputText } = ts.transpileModule(text, { compilerOptions, fileName: path })
+  writeFileSync(join(folder, 'build', path.replace(/\.ts$/, '.js')), outputText)
+}
+
 async function work(queue) {
   const folder = mkdtempSync(join(tmpdir(), 'kcp-io-mutation-'))
   cpSync(join(ROOT, 'build'), join(folder, 'build'), { recursive: true })
   cpSync(join(ROOT, 'test/vectors'), join(folder, 'test/vectors'), { recursive: true })
   for (const name of ['node_modules', 'src', 'package.json', 'docs'])
     symlinkSync(join(ROOT, name), join(folder, name))
+  // Compiled here and unchanged, all of it must pass: or every mutant would seem to be noticed.
+  for (const path of new Set(all.map((mutant) => mutant.path)))
+    compile(folder, path, readFileSync(path, 'utf8'))
   const unchanged = await judge(folder, { file: '' })
   if (unchanged.by !== null) throw new Error(`${unchanged.by} fails without any change`)
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const { path, start, end, to } = mutant
     const text = readFileSync(path, 'utf8')
-    const changed = text.slice(0, start) + to + text.slice(end)
-    const { outputText } = ts.transpileModule(changed, {
-      compilerOptions: { ...options, noEmit: false, rewriteRelativeImportExtensions: true, sourceMap: false },
-      fileName: path,
-    })
-    const target = join(folder, 'build', path.replace(/\.ts$/, '.js'))
-    const before = readFileSync(target)
-    writeFileSync(target, outputText)
+    compile(folder, path, text.slice(0, start) + to + text.slice(end))
     appendFileSync(values.log, `${JSON.stringify({ ...mutant, ...(await judge(folder, mutant)) })}\n`)
-    writeFileSync(target, before)
+    compile(folder, path, text)
   }
   rmSync(folder, { recursive: true })
 }
 
 const folders = ['src/core', 'src/core/congestion']
-let mutants = folders.flatMap((folder) =>
+const all = folders.flatMap((folder) =>
   readdirSync(folder)
     .filter((name) => name.endsWith('.ts') && !LEFT_OUT.includes(name))
     .filter((name) => values.only === undefined || values.only.split(',').includes(name.replace('.ts', '')))
     .flatMap((name) => mutantsOf(join(folder, name)).map((one) => ({ path: join(folder, name), ...one }))),
 )
-const all = mutants.length
+let mutants = all
 if (values.sample !== undefined) {
   const next = dice(Number(values.seed))
   mutants = mutants
@@ -214,7 +217,7 @@ const read = () =>
     : []
 const done = new Set(read().map(keyOf))
 const queue = mutants.filter((one) => !done.has(keyOf(one)))
-console.error(`${all} mutants, ${mutants.length} of them tried, ${queue.length} still to do`)
+console.error(`${all.length} mutants, ${mutants.length} of them tried, ${queue.length} still to do`)
 await Promise.all(Array.from({ length: Number(values.jobs) }, () => work(queue)))
 
 const wanted = new Set(mutants.map(keyOf))

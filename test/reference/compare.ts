@@ -5,7 +5,8 @@
  */
 import { KcpError } from '../../src/core/errors.ts'
 import { Kcp } from '../../src/core/kcp.ts'
-import { type ReferenceEngine, sizeOf } from './engine.ts'
+import type { ReferenceEngine } from './engine.ts'
+import { sizeOf } from './receiver.ts'
 
 export class Difference extends Error {}
 

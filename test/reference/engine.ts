@@ -8,7 +8,7 @@
  * @module
  */
 import type { ResolvedKcpConfig } from '../../src/core/config.ts'
-import { KcpCounters } from '../../src/core/stats.ts'
+import { type Received, ReferenceReceiver, sizeOf } from './receiver.ts'
 import { Evidence, isLater, Repetition } from './recovery.ts'
 import {
   ACK,
@@ -31,12 +31,6 @@ interface Queued {
   readonly data: Uint8Array
   /** First segments of messages that expire: when. */
   readonly expiresAt?: number | undefined
-}
-
-interface Received {
-  readonly sn: number
-  readonly frg: number
-  readonly data: Uint8Array
 }
 
 /** A segment in flight: sent, or about to be, and not acknowledged. */
@@ -66,8 +60,7 @@ const REPEATED_FLIGHT_MAX = 8 * 1024
 const IP_HEADERS = 28
 const NOTHING = new Uint8Array(0)
 
-export class ReferenceEngine {
-  readonly counters: KcpCounters = new KcpCounters()
+export class ReferenceEngine extends ReferenceReceiver {
   now = 0
   flushAt = 100
   /** Whether `update` was called: before, a flush does nothing. */
@@ -86,20 +79,6 @@ export class ReferenceEngine {
   /** A segment was sent `deadLink` times. */
   dead = false
   timeouts = 0
-
-  // What came in: rcvQueue has all up to rcvNxt, in order; rcvBuf came early.
-  rcvQueue: Received[] = []
-  rcvBuf: Received[] = []
-  rcvNxt = 0
-  /** ACKs for the next flush, and how many C would have room for before its list grows. */
-  owed: { readonly sn: number; ts: number }[] = []
-  owedRoom = 0
-  /** Most payload bytes held here, and by all engines that share the budget. */
-  maxBytes: number = Number.POSITIVE_INFINITY
-  /** The longest payload that was stored. */
-  private longestHeard = 0
-  budget: { used: number; readonly limit: number } = { used: 0, limit: Number.POSITIVE_INFINITY }
-  protocolError = false
 
   srtt = 0
   rttvar = 0
@@ -128,7 +107,6 @@ export class ReferenceEngine {
   cwndBytes = 0
   ssthresh = 2
   askPending = false
-  tellPending = false
   /** While the peer's window is closed: how long to wait for the next question, and until when. */
   probeWait = 0
   probeAt = 0
@@ -137,10 +115,9 @@ export class ReferenceEngine {
   proven = false
   challengePending = false
   challenge: { readonly sn: number; readonly from: number; to: number } | undefined
-  /** Latest ts of a PUSH of ours, newest one that was echoed, latest one of the peer's. */
+  /** Latest ts of a PUSH of ours, and the newest one that was echoed. */
   sentTs: number | undefined
   echoedTs = 0
-  heardTs = 0
 
   private settings!: ResolvedKcpConfig
   private readonly conv: number
@@ -149,6 +126,7 @@ export class ReferenceEngine {
   private pending: Uint8Array = NOTHING
 
   constructor(conv: number, config: ResolvedKcpConfig, output: (datagram: Uint8Array) => void) {
+    super()
     this.conv = conv
     this.config = config
     this.output = output
@@ -173,10 +151,6 @@ export class ReferenceEngine {
 
   private get byTime(): boolean {
     return this.config.lossDetection === 'time'
-  }
-
-  get mss(): number {
-    return this.config.mtu - HEADER
   }
 
   // ---- the application ---------------------------------------------------------------------------------------
@@ -211,36 +185,6 @@ export class ReferenceEngine {
       taken += mss
     }
     return data.length
-  }
-
-  /** The next message, or why there is none: -1 nothing came, -2 it is incomplete, -3 it is longer than `max`. */
-  recv(max: number, peek: boolean): Uint8Array | number {
-    if (this.rcvQueue.length === 0) return -1
-    const message = this.nextMessage()
-    if (message === undefined) return -2
-    if (sizeOf(message) > max) return -3
-    const wasFull = this.freeSlots() === 0
-    if (!peek) {
-      this.rcvQueue = this.rcvQueue.slice(message.length)
-      this.budget.used -= sizeOf(message)
-    }
-    this.moveInOrder()
-    // The peer believes that the window is closed: tell it.
-    if (wasFull && this.freeSlots() > 0) this.tellPending = true
-    return concat(message.map(({ data }) => data))
-  }
-
-  peekSize(): number {
-    const message = this.nextMessage()
-    return message === undefined ? -1 : sizeOf(message)
-  }
-
-  /** Its segments. Where the last one is missing it ends with the queue, as in C. */
-  private nextMessage(): Received[] | undefined {
-    const first = this.rcvQueue[0]
-    if (first === undefined || this.rcvQueue.length < first.frg + 1) return undefined
-    const last = this.rcvQueue.findIndex(({ frg }) => frg === 0)
-    return last < 0 ? this.rcvQueue : this.rcvQueue.slice(0, last + 1)
   }
 
   // ---- a datagram comes in -----------------------------------------------------------------------------------
@@ -403,82 +347,6 @@ export class ReferenceEngine {
     this.rttvar = Math.max(this.deviation, fallen)
     this.deviation = 0
     this.tripAt = this.now
-  }
-
-  // ---- receiving ---------------------------------------------------------------------------------------------
-
-  private acceptPush({ sn, ts, frg, data }: Segment): void {
-    const { counters } = this
-    const { rcvWnd, hardening } = this.config
-    const ahead = diff(sn, this.rcvNxt)
-    const room =
-      this.rcvBytes + data.length <= this.maxBytes && this.budget.used + data.length <= this.budget.limit
-    const beyond = diff(sn, this.rcvNxt + rcvWnd) >= 0
-    if (ahead < 0 && !beyond) counters.duplicates++
-    if (beyond || (hardening.nearAck && ahead < -2 * rcvWnd)) {
-      counters.outOfWindow++
-      return
-    }
-    // Without an ACK it comes again. What completes the first message is let in: reading that is all that makes room.
-    if (ahead >= 0 && !room && (ahead > 0 || this.peekSize() >= 0)) {
-      counters.overLimit++
-      return
-    }
-    this.heardTs = ts
-    // una and the ts of the ACK before say it already.
-    if (hardening.spareAcks && ahead < 0 && data.length > 0 && this.owed.at(-1)?.ts === ts) return
-    this.owe(sn, ts)
-    if (ahead < 0) return
-    if (this.rcvBuf.some((one) => one.sn === sn)) {
-      counters.duplicates++
-    } else {
-      this.rcvBuf.push({ sn, frg, data })
-      this.rcvBuf.sort((a, b) => diff(a.sn, b.sn))
-      this.budget.used += data.length
-      this.longestHeard = Math.max(this.longestHeard, data.length)
-      counters.segmentsIn++
-    }
-    this.moveInOrder()
-  }
-
-  /** Lists an ACK, or gives the listed one the newer ts; of several sn with one place in a table, the latest is found. */
-  private owe(sn: number, ts: number): void {
-    const places = 2 * this.owedRoom
-    const listed = this.owed.findLast((one) => one.sn % places === sn % places)
-    if (this.config.hardening.dedupeAcks && listed?.sn === sn) {
-      listed.ts = ts
-      return
-    }
-    if (this.owed.length === this.owedRoom) this.owedRoom = Math.max(8, 2 * this.owedRoom)
-    this.owed.push({ sn, ts })
-  }
-
-  private moveInOrder(): void {
-    const { rcvWnd, hardening } = this.config
-    while (this.rcvBuf[0]?.sn === this.rcvNxt && this.rcvQueue.length < rcvWnd && !this.protocolError) {
-      const { frg } = this.rcvBuf[0]
-      const before = this.rcvQueue.at(-1)?.frg ?? 0
-      if (hardening.strictFragments && (before > 0 ? frg !== before - 1 : frg >= rcvWnd)) {
-        this.protocolError = true
-        return
-      }
-      this.rcvQueue.push(this.rcvBuf.shift()!)
-      this.rcvNxt = u32(this.rcvNxt + 1)
-    }
-  }
-
-  get rcvBytes(): number {
-    return sizeOf(this.rcvQueue) + sizeOf(this.rcvBuf)
-  }
-
-  /** The window to advertise: full segments that there is room for; at least one if nothing can be read to make room. */
-  freeSlots(): number {
-    const slots = Math.max(0, this.config.rcvWnd - this.rcvQueue.length)
-    const room = Math.max(0, Math.min(this.maxBytes - this.rcvBytes, this.budget.limit - this.budget.used))
-    const size = Math.max(this.mss, this.longestHeard)
-    if (slots === 0 || room >= slots * size) return slots
-    const fit = Math.floor(room / size)
-    return fit === 0 && this.peekSize() < 0 ? 1 : fit
   }
 
   // ---- the clock ---------------------------------------------------------------------------------------------
@@ -810,11 +678,6 @@ export class ReferenceEngine {
     this.cwnd = u32(cwnd)
     this.cwndBytes = u32(this.cwnd * this.mss)
   }
-}
-
-/** Payload bytes. */
-export function sizeOf(segments: readonly Queued[]): number {
-  return segments.reduce((sum, { data }) => sum + data.length, 0)
 }
 
 /** Whether `ts` is one of these times, or lies between them. */
