@@ -21,6 +21,9 @@ export class Flow {
   /** Sizes of the messages written so far, and their sum. */
   readonly sizes: number[] = []
   written = 0
+  /** Messages whose time was over before they left, by number, and their bytes. */
+  readonly dropped: Set<number> = new Set()
+  droppedBytes = 0
   readonly stream: boolean
   private readonly id: number
 
@@ -37,6 +40,13 @@ export class Flow {
     return BYTES.subarray(from, from + size)
   }
 
+  /** The message will not be sent any more. */
+  drop(index: number): void {
+    require(!this.dropped.has(index), () => `message ${index} expired twice`)
+    this.dropped.add(index)
+    this.droppedBytes += this.sizes[index]!
+  }
+
   /** Where the bytes of a message lie. */
   place(index: number): number {
     return (index * 7919 + this.id) % PLACES
@@ -46,7 +56,7 @@ export class Flow {
 /** Who reads a flow, from its beginning. */
 export class FlowReader {
   readonly flow: Flow
-  /** Messages and bytes so far. */
+  /** Messages so far, with those that expired, and bytes. */
   messages = 0
   bytes = 0
   /** In a stream: the write that the next byte is of, and how much of it was read. */
@@ -57,9 +67,10 @@ export class FlowReader {
     this.flow = flow
   }
 
-  /** Whether all that was written was read. */
+  /** Whether all that was written was read, but for what expired. */
   get done(): boolean {
     const { flow } = this
+    this.skipDropped()
     return flow.stream ? this.bytes === flow.written : this.messages === flow.sizes.length
   }
 
@@ -69,6 +80,7 @@ export class FlowReader {
     if (flow.stream) {
       for (let at = 0; at < message.length; ) at += this.readPiece(message, at)
     } else {
+      this.skipDropped()
       const size = flow.sizes[this.messages]
       require(size !== undefined, () => `message ${this.messages} was never sent`)
       require(message.length === size, () =>
@@ -77,6 +89,10 @@ export class FlowReader {
     }
     this.messages++
     this.bytes += message.length
+  }
+
+  private skipDropped(): void {
+    while (this.flow.dropped.has(this.messages)) this.messages++
   }
 
   private readPiece(message: Uint8Array, at: number): number {

@@ -47,6 +47,12 @@ export interface Traffic {
   readonly at: readonly number[]
 }
 
+/** How many of a side's messages have so little time, and how much of it, ms. */
+export interface Ttl {
+  readonly share: number
+  readonly ms: number
+}
+
 export interface Plan {
   readonly seed: number
   readonly story: Story
@@ -69,6 +75,8 @@ export interface Plan {
   readonly faults: readonly Fault[]
   /** By channel. */
   readonly traffic: Readonly<Record<Side, readonly Traffic[]>>
+  /** Messages that are only sent within a time. In a stream there are none. */
+  readonly ttl: Readonly<Record<Side, Ttl | undefined>>
   /** Messages that a reader takes in one turn. */
   readonly readsPerTurn: number
 }
@@ -98,6 +106,7 @@ const PLAN_FIELDS = [
   'channels',
   'cover',
   'fec',
+  'ttl',
   'segments',
   'readsPerTurn',
   'loss',
@@ -196,6 +205,9 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     healAt: Math.max(healAt, calmAt),
     faults,
     traffic: { client: traffic(part(12)), server: traffic(part(13)) },
+    ttl: streamMode
+      ? { client: undefined, server: undefined }
+      : { client: ttlOf(part(15), overrides), server: ttlOf(part(16), overrides) },
     readsPerTurn:
       (overrides['readsPerTurn'] as number | undefined) ?? (where.chance(0.3) ? where.int(1, 3) : 1e9),
   }
@@ -223,6 +235,11 @@ function coverOf(prng: Prng, story: Story): Plan['cover'] {
 function fecOf(prng: Prng): FecOptions | undefined {
   const shape = { data: prng.int(1, 12), parity: prng.int(1, 4) }
   return prng.chance(0.15) ? shape : undefined
+}
+
+function ttlOf(prng: Prng, overrides: Overrides): Ttl | undefined {
+  const drawn = prng.chance(0.3) ? { share: prng.next(), ms: spread(prng, 1, 5_000) } : undefined
+  return 'ttl' in overrides ? (overrides['ttl'] as Ttl | undefined) : drawn
 }
 
 /** Some seeds begin shortly before a u32 or an i32 of ms is full. */

@@ -73,6 +73,30 @@ test('what was changed on the way, lost or doubled does not pass', () => {
   }
 })
 
+test('what expired may be missing, once, and nothing else may', () => {
+  const flow = new Flow(1, false)
+  const messages = [10, 20, 30, 40].map((size) => flow.next(size).slice())
+  flow.drop(0)
+  flow.drop(2)
+  throws(() => flow.drop(2), Failure)
+  equal(flow.droppedBytes, 40)
+  const reader = new FlowReader(flow)
+  throws(() => reader.read(messages[0]!), Failure, 'it had expired')
+  reader.read(messages[1]!)
+  equal(reader.done, false)
+  reader.read(messages[3]!)
+  ok(reader.done)
+})
+
+test('messages with a time limit expire in some seeds, and leave in others', () => {
+  const outcomes = new Set<string>()
+  for (let seed = 1; seed <= 8; seed++) {
+    const story = (line: string) => outcomes.add(/message \d+ (\w+)$/.exec(line)?.[1] ?? '')
+    runPlan(planOf(seed, { streamMode: false, ttl: { share: 0.5, ms: 300 } }), { story })
+  }
+  ok(outcomes.has('sent') && outcomes.has('expired'), [...outcomes].join())
+})
+
 test('parts of a run add up', () => {
   const [whole, left, right] = [noTotals(), noTotals(), noTotals()]
   for (const seed of [1, 2, 3, 4]) {

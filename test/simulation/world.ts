@@ -60,6 +60,8 @@ interface End {
   reader: FlowReader | undefined
   /** Messages written. */
   written: number
+  /** Messages with a time limit of which it is not known yet what becomes of them. */
+  unsettled: number
   waiting: boolean
 }
 
@@ -340,6 +342,7 @@ export class World {
       traffic: traffic[channel] ?? { sizes: [], at: [] },
       reader: trusted ? new FlowReader(flowOf(other)) : undefined,
       written: 0,
+      unsettled: 0,
       waiting: false,
     }
     if (host.side === 'server' && end.flow.sizes.length > 0) this.begunAgain(channel)
@@ -374,8 +377,9 @@ export class World {
         break
       }
       const size = Math.min(traffic.sizes[end.written]!, session.kcp.stream ? 1e9 : session.maxMessageSize)
+      const ticket = this.ticketOf(end, now)
       end.written++
-      session.write(flow.next(size), now)
+      session.write(flow.next(size), now, ticket)
       host.scheduler.touch(session)
       end.oracle.check()
     }
@@ -383,6 +387,26 @@ export class World {
       session.end(now)
       host.scheduler.touch(session)
     }
+  }
+
+  /** The ticket of a message that is only sent within a time; 0 for others. */
+  private ticketOf(end: End, now: number): number {
+    const { flow, session, host } = end
+    const ttl = this.plan.ttl[host.side]
+    const index = flow.sizes.length
+    if (ttl === undefined || mix32(mix32(this.plan.seed) ^ index) >= ttl.share * 2 ** 32) return 0
+    let settled = false
+    end.unsettled++
+    return session.expect({
+      expiresAt: Math.floor(now) + ttl.ms,
+      settled: (outcome) => {
+        require(!settled, () => `${end.name}: message ${index} was settled twice`)
+        settled = true
+        end.unsettled--
+        this.story?.(`${this.time()} ${end.name}: message ${index} ${outcome}`)
+        if (outcome === 'expired') flow.drop(index)
+      },
+    })
   }
 
   private readSome(end: End): void {
@@ -605,7 +629,8 @@ export class World {
   private judge(): void {
     const { ends, client, server } = this
     for (const { oracle } of ends) oracle.recount()
-    for (const { name, session } of ends) {
+    for (const { name, session, unsettled } of ends) {
+      require(unsettled === 0 || !session.closed, () => `${name}: ${unsettled} messages were never settled`)
       const { segmentsOut, timeoutResends, fastResends, tailProbes, repeats } = session.kcp.counters
       const first = segmentsOut - timeoutResends - fastResends - tailProbes
       const enough = segmentsOut <= PUSHES_MAX * first && repeats <= REDUNDANCY_MAX * segmentsOut
@@ -665,7 +690,8 @@ export class World {
     const noise = peer.session.config.lifecycle === 'none' ? 0 : into.inputErrors
     require(into.forgedUna === 0 && noise === 0, () =>
       `${end.name}: of honest datagrams ${into.inputErrors} and ${into.forgedUna} were refused`)
-    require(peer.session.bytesRead === end.session.bytesWritten, () => `${end.name}: bytes were not counted`)
+    require(peer.session.bytesRead === end.session.bytesWritten - end.flow.droppedBytes, () =>
+      `${end.name}: bytes were not counted`)
   }
 
   /** Where every end stands. */
