@@ -12,6 +12,7 @@ import { benchCrypto } from './crypto.ts'
 import { benchEcho } from './echo.ts'
 import { benchEngine } from './engine.ts'
 import { benchFec } from './fec.ts'
+import { benchHostile } from './hostile.ts'
 import { benchLatency } from './link/latency.ts'
 import { benchLongFat } from './link/long-fat.ts'
 import { benchLossy } from './link/lossy.ts'
@@ -43,6 +44,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lossy: (effort, _, { peers }) => benchLossy(effort, { peers }),
   longfat: (effort) => benchLongFat(effort),
   memory: benchMemory,
+  hostile: (effort) => benchHostile(effort),
   secure: (effort) => benchSecure(effort),
   latency: (effort, _, { peers, into }) => benchLatency(effort, { peers, into }),
 }

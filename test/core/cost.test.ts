@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { besieged, HOSTILE, HOSTILE_SEGMENTS, HOSTILE_SETTINGS } from '../../bench/hostile.ts'
 import { Kcp } from '../../src/core/kcp.ts'
 import { KCP_OVERHEAD, writeHeader } from '../../src/core/segment.ts'
 import { Prng } from '../../src/sim/prng.ts'
@@ -196,6 +197,19 @@ function lossyTransfer(window: number, count: number, hardening: boolean): numbe
     }
   })
   return steps / count
+}
+
+for (const [settings, config] of Object.entries(HOSTILE_SETTINGS)) {
+  test(`a hostile datagram of 64 KB costs its length, whatever is in it (${settings})`, () => {
+    for (const [what, datagram] of Object.entries(HOSTILE)) {
+      const kcp = besieged(config)
+      const steps = countSteps(() => void kcp.tryInput(datagram, 1020))
+      // Each segment walks one path through the heap of deadlines, 13 deep at this window. A walk through the window for
+      // each would be 8,192 times as much.
+      ok(steps < HOSTILE_SEGMENTS * 130, `${what}: ${(steps / HOSTILE_SEGMENTS).toFixed(1)} steps a segment`)
+      ok(steps > HOSTILE_SEGMENTS, `${what}: it was not read`)
+    }
+  })
 }
 
 test('the work of a transfer is the same in each run', () => {
