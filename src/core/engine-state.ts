@@ -249,8 +249,10 @@ export class EngineState implements CongestionState {
   protected setRecovery(lossDetection: 'count' | 'time', redundancy: number | 'auto'): void {
     this.lossDetection = lossDetection
     this.rtt.steady = lossDetection === 'time'
+    // Nobody looks any more whether what was overtaken is lost.
+    if (lossDetection === 'count') this.snd.hasLate = false
     if (lossDetection === 'count' && redundancy === 0) {
-      this.detector = this.repeats = null
+      this.detector = this.repeats = this.collapsed = null
       return
     }
     this.detector ??= new LossDetector()

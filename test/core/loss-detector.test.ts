@@ -165,3 +165,15 @@ test('before the first ACK nothing counts as lost but what an RTO says, wherever
     equal(t.kcp.counters.segmentsOut, 10, `from ${start}`)
   }
 })
+
+test('losses that are not told by time any more set no timer', () => {
+  const t = timed()
+  t.send('a', 'b').at(110).expect('push sn=1 | push sn=2')
+  t.at(210).input('ack sn=2 una=1 ts=110').expect()
+  equal(t.kcp.timerAt, 110 + 104)
+  t.kcp.applyConfig({ lossDetection: 'count' })
+  const { deadline } = t.kcp.snd
+  equal(t.kcp.timerAt, deadline)
+  t.at(220).expect()
+  equal(t.kcp.check(221), 230)
+})

@@ -139,8 +139,9 @@ export class ReferenceEngine extends ReferenceReceiver {
   set config(config: ResolvedKcpConfig) {
     this.settings = config
     const { lossDetection, redundancy } = config
+    if (lossDetection === 'count') this.lostAt = undefined
     if (lossDetection === 'count' && redundancy === 0) {
-      this.evidence = this.repetition = undefined
+      this.evidence = this.repetition = this.before = undefined
       return
     }
     this.evidence ??= new Evidence()
