@@ -6,6 +6,8 @@ import { deepEqual, equal, match, ok, throws } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
+import { LossDetector } from '../../src/core/loss-detector.ts'
+import { RttEstimator } from '../../src/core/rtt.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
 import { parseArgs, wholeNumber } from './args.ts'
 import { Flow, FlowReader } from './flow.ts'
@@ -150,5 +152,36 @@ test('an engine that goes another way than the readable one is noticed at once',
         return true
       },
     )
+  }
+})
+
+test('a seed whose engine is wrong by a millisecond fails, whatever else comes out right', () => {
+  const [rtt, losses] = [RttEstimator.prototype, LossDetector.prototype]
+  const { backOff } = rtt
+  const { patience } = losses
+  const told = (): RegExpExecArray | null => {
+    for (let seed = 1; seed <= 20; seed++) {
+      try {
+        runPlan(planOf(seed))
+      } catch (error) {
+        return /readable engine/.exec(String(error))
+      }
+    }
+    return null
+  }
+  try {
+    rtt.backOff = function (this: RttEstimator, ...args) {
+      return backOff.apply(this, args) + 1
+    }
+    ok(told())
+    rtt.backOff = backOff
+    equal(told(), null)
+    losses.patience = function (this: LossDetector, ...args) {
+      return patience.apply(this, args) + 1
+    }
+    ok(told())
+  } finally {
+    rtt.backOff = backOff
+    losses.patience = patience
   }
 })
