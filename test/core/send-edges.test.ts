@@ -703,3 +703,38 @@ onBoth('segments share a datagram as long as they fit the mtu', (make) => {
     'ack sn=4',
   )
 })
+
+test('windows can be given back only while nothing at all is in them', () => {
+  const t = new Trace({ nc: true, interval: 10 }).at(0)
+  equal(t.kcp.trimmable, false, 'there is nothing')
+  t.send('a')
+  equal(t.kcp.trimmable, false, 'queued')
+  t.at(10).sent('push sn=0')
+  equal(t.kcp.trimmable, false, 'in flight')
+  t.at(30).input('ack sn=0 una=1 ts=10')
+  equal(t.kcp.trimmable, true)
+  t.input('push sn=1 "early"')
+  equal(t.kcp.trimmable, false, 'early')
+  t.input('push sn=0 "x"')
+  t.recv()
+  equal(t.kcp.trimmable, false, 'readable')
+  t.recv()
+  equal(t.kcp.trimmable, true)
+})
+
+test('a full datagram is one, also for the allowance', () => {
+  const t = new Trace({ nc: true, mtu: 2 * (24 + 13), interval: 10 }).at(0)
+  t.kcp.overhead = 28
+  t.kcp.allowance = t.kcp.mtu + 28
+  t.send('thirteen byte', 'thirteen more').at(10)
+  t.sent('push sn=0 | push sn=1')
+  equal(t.kcp.allowance, 0)
+})
+
+test('a lower threshold counts at once for what was skipped already', () => {
+  const t = new Trace({ nc: true, interval: 10, resend: 3 }).at(0)
+  t.send('a', 'b', 'c', 'd').at(10).sent('push sn=0 | push sn=1 | push sn=2 | push sn=3')
+  t.at(30).input('ack sn=2 ts=10').input('ack sn=3 ts=10').at(40).sent()
+  t.kcp.applyConfig({ resend: 2 })
+  t.at(50).sent('push sn=0 | push sn=1')
+})
