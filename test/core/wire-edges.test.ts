@@ -64,3 +64,18 @@ test('two segments that fill a datagram to the byte are paid for as one', () => 
   t.send('a', 'b').expect('push sn=0 "a" | push sn=1 "b"')
   equal(t.kcp.allowance, 0)
 })
+
+test('of those that are left in the queue the first to expire is dropped in time', () => {
+  const t = new Trace({ ...FAST, sndWnd: 1 }).at(0).send('0').skip()
+  for (const at of [50, 100, 200]) t.kcp.send(toBytes('late'), at, at)
+  const dropped: number[] = []
+  t.kcp.onOutcome = (ticket, sent) => void (sent || dropped.push(ticket))
+  t.at(60).flush().at(110).flush()
+  deepEqual(dropped, [50, 100])
+})
+
+test('an empty message is read into a buffer as any other', () => {
+  const t = Trace.hardened(FAST).at(0).input('push sn=0 ""', 'push sn=1 "a"')
+  const into = new Uint8Array(1)
+  deepEqual([t.kcp.recvInto(into), t.kcp.recvInto(into), t.kcp.recvInto(into)], [0, 1, undefined])
+})
