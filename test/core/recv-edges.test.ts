@@ -201,26 +201,3 @@ test('R14: a byte limit counts both windows: over it the window is closed and no
   t.flush()
   equal(t.lines().at(-1)?.split(' | ').at(-1), 'ack sn=0 una=1 wnd=0 ts=0')
 })
-
-test('recvRun takes whole messages one behind another, as many as fit, empty ones too', () => {
-  const t = new Trace().at(0)
-  t.input('push sn=0 "ab" | push sn=1 "" | push sn=2 "cde" | push sn=3 frg=1 "f"')
-  const { kcp } = t
-  const sizes = [1, 4, 5, 100].map((limit) => kcp.rcv.runSize(limit))
-  deepEqual(sizes, [2, 2, 5, 5], 'of the first, if even that does not fit')
-  const into = new Uint8Array(6)
-  equal(kcp.recvRun(into.subarray(0, 1)), 0)
-  equal(kcp.recvRun(into.subarray(0, 4)), 2)
-  equal(kcp.recvRun(into), 3)
-  equal(String.fromCharCode(...into), 'cde\0\0\0')
-  equal(kcp.recvRun(into), 0)
-  t.input('push sn=4 "g" | push sn=5 "hi"')
-  equal(kcp.recvRun(into), 4)
-  equal(String.fromCharCode(...into), 'fghi\0\0')
-})
-
-test('an empty message is one for recvInto', () => {
-  const { kcp } = new Trace().at(0).input('push sn=0 ""')
-  equal(kcp.recvInto(new Uint8Array(0)), 0)
-  equal(kcp.recvInto(new Uint8Array(0)), undefined)
-})

@@ -722,15 +722,6 @@ test('windows can be given back only while nothing at all is in them', () => {
   equal(t.kcp.trimmable, true)
 })
 
-test('a full datagram is one, also for the allowance', () => {
-  const t = new Trace({ nc: true, mtu: 2 * (24 + 13), interval: 10 }).at(0)
-  t.kcp.overhead = 28
-  t.kcp.allowance = t.kcp.mtu + 28
-  t.send('thirteen byte', 'thirteen more').at(10)
-  t.sent('push sn=0 | push sn=1')
-  equal(t.kcp.allowance, 0)
-})
-
 test('a lower threshold counts at once for what was skipped already', () => {
   const t = new Trace({ nc: true, interval: 10, resend: 3 }).at(0)
   t.send('a', 'b', 'c', 'd').at(10).sent('push sn=0 | push sn=1 | push sn=2 | push sn=3')
