@@ -54,6 +54,8 @@ import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 4
+/** In LEADS: it led a run and is gone from it. */
+const LED = 2
 /** The words that a queued segment has: up to this one, the rest is of segments in flight. */
 const QUEUED_WORDS: number = RESEND_AT + 1
 /**
@@ -355,7 +357,7 @@ export class SendWindow {
     let leader = -1
     while (this.inFlight > 0 && seqDiff(una, this.baseSn) > 0) {
       const slot = this.baseSn & this.mask
-      if (meta[slot * STRIDE + LEADS] !== 0) {
+      if (meta[slot * STRIDE + LEADS] === 1) {
         // What a leader left of its run went with it.
         if (leader >= 0) this.deadlines.delete(leader)
         leader = slot
@@ -678,19 +680,23 @@ export class SendWindow {
   /** A segment that was sent once goes, or is sent again: if it leads its run, the next one does. */
   private leaveRun(sn: number): void {
     const slot = sn & this.mask
-    if (this.meta[slot * STRIDE + LEADS] === 0) return
-    this.meta[slot * STRIDE + LEADS] = 0
+    if (this.meta[slot * STRIDE + LEADS] !== 1) return
+    this.meta[slot * STRIDE + LEADS] = LED
     this.passLead(slot, seqStep(sn, 1))
   }
 
-  /** Has the first segment from `sn` on that belongs to the run of `leader` lead it. Amortised: no run is walked twice. */
+  /**
+   * Has the first segment from `sn` on that belongs to the run of `leader` lead it. Amortised: where a run began stays
+   * marked, so that nobody walks what is left of another, and none is walked twice.
+   */
   private passLead(leader: number, sn: number): void {
     const { meta } = this
     for (; seqDiff(sn, this.freshSn) < 0; sn = seqStep(sn, 1)) {
       const slot = sn & this.mask
       const word = slot * STRIDE
-      if (meta[word + STATE] !== FIRST) continue
-      if (meta[word + LEADS] !== 0 || meta[word + RESEND_AT] !== meta[leader * STRIDE + RESEND_AT]) {
+      const leads = meta[word + LEADS]!
+      if (leads === 0 && meta[word + STATE] !== FIRST) continue
+      if (leads !== 0 || meta[word + RESEND_AT] !== meta[leader * STRIDE + RESEND_AT]) {
         this.deadlines.delete(leader)
         return
       }
