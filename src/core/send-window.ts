@@ -36,6 +36,7 @@ import {
   FRG,
   GONE,
   LEADS,
+  LED,
   LEN,
   LISTED,
   MARKS,
@@ -54,8 +55,6 @@ import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
 const FIRST_CAPACITY = 4
-/** In LEADS: it led a run and is gone from it. */
-const LED = 2
 /** The words that a queued segment has: up to this one, the rest is of segments in flight. */
 const QUEUED_WORDS: number = RESEND_AT + 1
 /**
@@ -299,6 +298,8 @@ export class SendWindow {
     meta[word + RTO] = rto
     meta[word + SKIPS] = 0
     meta[word + XMIT] = 0
+    // It may be acknowledged before it is sent, and what was here before it may have led a run.
+    meta[word + LEADS] = 0
     meta[word + RESEND_AT] = now
     this.nextSn = seqStep(this.nextSn, 1)
     this.queued--
