@@ -25,9 +25,8 @@ export const NEXT = 11
 export const MARKS = 12
 /** The datagram (`epoch`) that acknowledged the segment. */
 export const ACKED_IN = 13
-/** 1: leads its run; LED: it did, and is gone from it. */
+/** 1: leads its run; 2: it did, and is gone from it. */
 export const LEADS = 14
-export const LED = 2
 /** The flush (`flushes`) that found its RTO over. */
 export const DUE_IN = 15
 

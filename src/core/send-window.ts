@@ -36,7 +36,6 @@ import {
   FRG,
   GONE,
   LEADS,
-  LED,
   LEN,
   LISTED,
   MARKS,
@@ -54,6 +53,8 @@ import {
 import { seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
+/** In LEADS: it led a run and is gone from it. */
+const LED = 2
 const FIRST_CAPACITY = 4
 /** The words that a queued segment has: up to this one, the rest is of segments in flight. */
 const QUEUED_WORDS: number = RESEND_AT + 1
