@@ -537,7 +537,10 @@ export class SendWindow {
       if (!this.collectIfLate(at, now, ts, sn, patience)) break
     }
     for (let link = this.listHead; link !== 0; link = this.meta[(link - 1) * STRIDE + NEXT]!) {
-      if (!this.collectIfLate(this.snOf(link - 1), now, ts, sn, patience) && this.ordered) break
+      const at = this.snOf(link - 1)
+      if (this.collectIfLate(at, now, ts, sn, patience) || !this.ordered) continue
+      // What two flushes of one millisecond sent again is not in order of sn.
+      if (seqDiff(this.meta[(at & this.mask) * STRIDE + TS]!, ts) !== 0) break
     }
     this.due.sort()
     return this.due.length
