@@ -19,7 +19,9 @@ const DRIFT = 500
 const CLOCK_AGE = 10_000
 
 export class NoticeJudge {
-  /** Notices that proved nothing, or came after too many of those. */
+  /** Notices that were not believed. */
+  dropped = 0
+  /** Of these, such as a forger sends: they name no time of ours either, or came after too many of those. */
   misses = 0
   /** Whether the peer ever told its clock. */
   clockKnown = false
@@ -50,9 +52,11 @@ export class NoticeJudge {
       (notice.kind === NoticeKind.Reset && notice.ts === undefined
         ? this.answersPush(notice)
         : this.fits(notice) && this.proves(notice, now))
+    if (believed) return true
+    this.dropped++
     // A peer whose clock we misjudge, after a pause of one of us, is no forger: that one does not know our times either.
-    if (!believed && !(notice.ts !== undefined && this.echoes(notice))) this.misses++
-    return believed
+    if (notice.ts === undefined || !this.echoes(notice)) this.misses++
+    return false
   }
 
   /** A listener that knows nothing of us answers a PUSH with that PUSH's own sn and ts. */

@@ -302,7 +302,7 @@ export class KcpSession implements Task {
 
   /** Close notices dropped because they proved nothing. */
   get forgedNotices(): number {
-    return this.notices.misses
+    return this.notices.dropped
   }
 
   /** Most bytes that one message can have towards this peer. In stream mode there is no limit. */

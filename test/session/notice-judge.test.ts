@@ -1,4 +1,4 @@
-import { equal } from 'node:assert/strict'
+import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
 import { type CloseNotice, NoticeKind } from '../../src/session/close-notice.ts'
@@ -70,4 +70,13 @@ test('after eight that prove nothing not even a good one is believed', () => {
   equal(one.misses, 8)
   equal(one.believes(fin({ echo: 1000 }), 0), false)
   equal(one.misses, 9, 'and it is counted')
+})
+
+test('one that names our time, but a clock of the peer that we do not know it by, is dropped and no forgery', () => {
+  const { judge: one } = judge()
+  one.learn(5000, 0)
+  for (let i = 0; i < 20; i++) equal(one.believes(fin({ ts: 60_000, echo: 1000 }), 0), false)
+  deepEqual([one.dropped, one.misses], [20, 0])
+  equal(one.believes(fin({ ts: 5000, echo: 1000 }), 0), true, 'an honest one is still believed')
+  equal(one.dropped, 20)
 })
