@@ -405,3 +405,31 @@ test('the key of a peer is the transport s, or address|port, or the name itself'
   equal(peerKey(transport, 'bob'), 'bob')
   equal(peerKey({ ...transport, peerKey: () => 'mine' }, 'bob'), 'mine')
 })
+
+test('24 bytes from an address that never answers draw 236: an ACK, eight challenges and a Reset', () => {
+  for (const [greeting, size] of [
+    [0, 0],
+    [120, 1_300],
+    [120, 24],
+  ] as const) {
+    const door = new Door({}, { preset: 'fast' })
+    door.knock('victim', 'push sn=0 frg=0')
+    for (let i = 0; i < greeting; i++) door.sessions[0]!.write(new Uint8Array(size), 0)
+    door.clock.advance(60_000)
+    const { bytesIn, traffic, sessions } = door.acceptor
+    // Small data takes the place of the first challenge, at the price of three times what came.
+    deepEqual(
+      [sessions, bytesIn, traffic.bytesOut],
+      [0, 24, size === 24 ? 72 + 7 * 24 + 20 : 24 + 8 * 24 + 20],
+    )
+  }
+})
+
+test('however many forged datagrams name one address: 64 places draw that much, the others no more than they are', () => {
+  const door = new Door({}, { preset: 'fast' })
+  for (let conv = 1; conv <= 10_000; conv++) door.knock('victim', 'push sn=0 frg=0', conv)
+  equal(door.sessions.length, 64)
+  door.clock.advance(60_000)
+  const { bytesIn, traffic } = door.acceptor
+  deepEqual([bytesIn, traffic.bytesOut], [10_000 * 24, 64 * 236 + (10_000 - 64) * 24])
+})
