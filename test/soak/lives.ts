@@ -162,6 +162,7 @@ async function churning({ seconds, short }: Scale, use: Resources): Outcome {
   let lookAt = seconds / 4
   await live(0)
   const handles = process.getActiveResourcesInfo().length
+  const { handles: serverHandles } = await server.ask<ServerReport>('gc')
   while (passed() < seconds && fault === undefined) {
     // As many as the clock says, but not more than fit: a slow machine makes fewer.
     while (lives < passed() * CHURN && active < 200) {
@@ -197,6 +198,7 @@ async function churning({ seconds, short }: Scale, use: Resources): Outcome {
   const slope = growth(heaps)
   const report = await server.ask<ServerReport>('gc')
   equal(report.stats.accepted, lives + 1)
+  ok(report.handles <= serverHandles, `${serverHandles} to ${report.handles} handles in the server`)
   // Within the minutes of a run the tables of V8 itself still settle: 1 KB in a life would be 60 MB a minute.
   if (!short) ok(slope < MB, `the server's heap grows by ${(slope / MB).toFixed(2)} MB a minute`)
   return {

@@ -6,8 +6,9 @@ import { churn, last, soak } from './lives.ts'
 import type { Part } from './part.ts'
 import { silent } from './silence.ts'
 
-/** What strangers and bad peers do. These hold in little memory too. */
-export const ATTACKS: readonly Part[] = [flooding, amplification, forging, notices, silent]
-/** What happens to processes and sessions in a long life. */
-export const LIVES: readonly Part[] = [last, kill, stop, ports, churn, soak]
-export const PARTS: readonly Part[] = [...ATTACKS, ...LIVES]
+export const PARTS: readonly Part[] = [
+  // What strangers and bad peers do.
+  ...[flooding, amplification, forging, notices, silent],
+  // What happens to processes and sessions in a long life.
+  ...[last, kill, stop, ports, churn, soak],
+]
