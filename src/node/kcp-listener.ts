@@ -48,7 +48,10 @@ export type KcpListenerOptions = KcpSessionConfig &
   Partial<AcceptorLimits> & {
     /** Streams that wait to be accepted before new peers are refused. Default 511, as node:net. */
     readonly backlog?: number
-    /** Addresses that may not open a conversation; it may change while the listener runs. */
+    /**
+     * Addresses that may not open a conversation; it may change while the listener runs. With `security` it is asked
+     * before anything is computed for a handshake, and again when a conversation begins.
+     */
     readonly blockList?: BlockList
     /**
      * Says whether a peer may open the conversation `conv`, from its first datagram (the segments alone, lent for
@@ -217,9 +220,10 @@ export class KcpListener
     options.signal?.throwIfAborted()
     this.#opening = true
     const below = await this.#open(options).finally(() => (this.#opening = false))
-    const { security, clock = nodeClock } = this.#options
+    const { security, clock = nodeClock, blockList } = this.#options
+    const blocked = blockList && (({ address }: PeerAddress) => isBlocked(blockList, address))
     const secure =
-      security && secureServer(below.transport, below.owned, security, clock, this.config.kcp.mtu)
+      security && secureServer(below.transport, below.owned, security, clock, this.config.kcp.mtu, blocked)
     const transport = secure ?? below.transport
     // What is around somebody's transport is ours.
     const owned = below.owned || secure !== undefined

@@ -121,6 +121,7 @@ export function secureServer(
   security: KcpSecurity,
   clock: Clock,
   mtu: number,
+  isBlocked?: (peer: PeerAddress) => boolean,
 ): SecureServerTransport<PeerAddress> {
   const keyOf = (peer: PeerAddress): string => peerKey(transport, peer)
   return new SecureServerTransport<PeerAddress>(
@@ -136,5 +137,6 @@ export function secureServer(
     resolveSecureLimits(security),
     keyOf,
     (peer) => hostOf(peer, keyOf(peer)),
+    isBlocked,
   )
 }

@@ -33,7 +33,10 @@ export interface SecureLimits {
   readonly handshakesPerSecond?: number | undefined
   /** Handshakes under way at once. Default 1024. */
   readonly maxHandshakes?: number | undefined
-  /** Of these, from one host (IPv6: one /64). Default 64. */
+  /**
+   * Of these, from one host (IPv6: one /64), those of the last 5 s included that came to nothing though the host had a
+   * cookie. Default 64.
+   */
   readonly maxHandshakesPerHost?: number | undefined
   /** Peers with keys at once. Default 65536. */
   readonly maxAssociations?: number | undefined
@@ -132,6 +135,8 @@ export class SecureCounters {
   plain = 0
   /** Dropped: nothing that is known here. */
   foreign = 0
+  /** Dropped unread: a handshake from an address on the block list. */
+  blocked = 0
   /** Dropped: a handshake by who knows neither psk nor public key. */
   strangers = 0
   /** Dropped: a handshake that was here before. */

@@ -2,7 +2,7 @@
  * The server's end of the authenticated mode, without I/O: one door for all clients. Strangers get no answer at all, an
  * answer is never longer than the question, and every table that a client can fill has a bound.
  *
- * An initiation passes, from cheap to dear: its form · mac1 · was it here before? · under load: mac2 · room · the key
+ * An initiation passes, from cheap to dear: its form · the block list · mac1 · was it here before? · under load: mac2 · room · the key
  * exchange · `authorize`. A datagram that fails one is counted by its reason and dropped.
  * @module
  */
@@ -47,6 +47,8 @@ export interface SecureServerOptions<Path> {
   readonly keyOf: (path: Path) => string
   /** What one attacker has plenty of addresses of. */
   readonly hostOf: (path: Path) => string
+  /** Whether no handshake is taken from there. */
+  readonly isBlocked?: ((path: Path) => boolean) | undefined
   /** The largest datagram that a path is known to carry, bytes. */
   readonly mtu: number
   /** Gets every datagram; lent for the call. */
@@ -84,6 +86,9 @@ export class SecureServer<Path> {
   private readonly pending: Map<string, Pending<Path>> = new Map()
   private readonly pendingOf: Map<Association<Path>, Pending<Path>> = new Map()
   private readonly pendingByHost: Map<string, number> = new Map()
+  /** Key exchanges of late that came to nothing, by hosts that had proven themselves; since when they are counted. */
+  private readonly vain: Map<string, number> = new Map()
+  private vainSince: number
   /** Associations that nobody uses, since when; oldest first. */
   private readonly unused: Map<Association<Path>, number> = new Map()
   /** Associations that end, or replace keys: those that have to be looked at. */
@@ -98,6 +103,7 @@ export class SecureServer<Path> {
     this.cookies = new CookieJar(options.primitives, options.identity.cookieKey, now)
     this.bucket = new TokenBucket(options.limits.handshakesPerSecond, now)
     this.recentSince = now
+    this.vainSince = now
   }
 
   /** Clients with keys; of these, in the middle of the handshake. */
@@ -177,11 +183,15 @@ export class SecureServer<Path> {
 
   private admit(initiation: Uint8Array, path: Path, now: number): void {
     const { counters, cookies } = this
-    const { identity, primitives, limits, keyOf, hostOf, send } = this.options
+    const { identity, primitives, limits, keyOf, hostOf, isBlocked, send } = this.options
     const size = initiation.length
     const cipher = SUITES[initiation[5] ?? 0]
     if (size !== initiationSize(identity.pattern) || cipher === undefined) {
       counters.foreign++
+      return
+    }
+    if (isBlocked?.(path) === true) {
+      counters.blocked++
       return
     }
     const mac1At = size - 2 * MAC_SIZE
@@ -207,19 +217,22 @@ export class SecureServer<Path> {
       return
     }
     const host = hostOf(path)
+    this.forgive(now)
     if (
       this.pending.size >= limits.maxHandshakes ||
-      (this.pendingByHost.get(host) ?? 0) >= limits.maxHandshakesPerHost ||
+      (this.pendingByHost.get(host) ?? 0) + (this.vain.get(host) ?? 0) >= limits.maxHandshakesPerHost ||
       this.hosts.size >= limits.maxAssociations ||
       (this.countByHost.get(host) ?? 0) >= limits.maxAssociationsPerHost
     ) {
       counters.full++
       return
     }
-    this.answer(initiation, name, path, host, now)
+    // Without a cookie the source may be forged, and nobody is to blame; then the bucket is the limit.
+    if (!this.answer(initiation, name, path, host, now) && loaded) change(this.vain, host, 1)
   }
 
-  private answer(initiation: Uint8Array, name: string, path: Path, host: string, now: number): void {
+  /** false: the key exchange came to nothing. */
+  private answer(initiation: Uint8Array, name: string, path: Path, host: string, now: number): boolean {
     const { counters } = this
     const { identity, primitives, tuning, keyOf, send } = this.options
     const cipher = SUITES[initiation[5]!]!
@@ -234,13 +247,13 @@ export class SecureServer<Path> {
     })
     if (state.read(initiation.subarray(INITIATION_HEAD, initiation.length - 2 * MAC_SIZE)) === undefined) {
       counters.unreadable++
-      return
+      return false
     }
     const { remotePublicKey } = state
     if (remotePublicKey !== undefined && !this.isAuthorized(remotePublicKey)) {
       counters.unauthorized++
       this.remember(name, now)
-      return
+      return false
     }
     const localIndex = this.freeIndex()
     const remoteIndex = readU32(initiation, 1)
@@ -249,7 +262,7 @@ export class SecureServer<Path> {
     const message = state.write(index)
     if (message === undefined) {
       counters.unreadable++
-      return
+      return false
     }
     const response = new Uint8Array(RESPONSE_SIZE)
     response[0] = DatagramType.Response
@@ -293,6 +306,15 @@ export class SecureServer<Path> {
     this.pendingOf.set(association, pending)
     change(this.pendingByHost, host, 1)
     send(response, path)
+    return true
+  }
+
+  /** Counts anew what hosts tried in vain, after as long as a handshake may be under way. */
+  private forgive(now: number): void {
+    if (now < this.vainSince + HANDSHAKE_LIFETIME && this.vain.size < this.options.limits.maxRemembered)
+      return
+    this.vain.clear()
+    this.vainSince = now
   }
 
   /** An application that throws has not said yes, and must not stop the others' datagrams. */

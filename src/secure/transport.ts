@@ -264,12 +264,14 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
   /**
    * @param keyOf what tells one address from another.
    * @param hostOf what one attacker has plenty of addresses of.
+   * @param isBlocked whether no handshake is taken from there.
    */
   constructor(
     options: SecureTransportOptions<Peer>,
     limits: ResolvedLimits,
     keyOf: (peer: Peer) => string,
     hostOf: (peer: Peer) => string,
+    isBlocked?: (peer: Peer) => boolean,
   ) {
     const { transport, clock } = options
     this.options = options
@@ -283,6 +285,7 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
         limits,
         keyOf,
         hostOf,
+        isBlocked,
         mtu: options.mtu,
         send: (datagram, peer) => transmit(transport, datagram, peer),
         onOpen: (association) => {

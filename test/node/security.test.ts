@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
 import { once } from 'node:events'
+import { BlockList } from 'node:net'
 import { test } from 'node:test'
 import { connect } from '../../src/node/connect.ts'
 import { KcpListener, listen } from '../../src/node/kcp-listener.ts'
@@ -207,6 +208,19 @@ test('a verifier sees who knocks', async () => {
   }
   await world.pair({ ...KEYS, server: { verifyClient } } as never)
   deepEqual(seen, [guest.publicKey])
+})
+
+test('a block list is asked before the handshake', async () => {
+  const blockList = new BlockList()
+  blockList.addAddress('127.0.0.1')
+  const listener = await listen({ port: 0, host: '127.0.0.1', blockList, ...WITH_PSK })
+  const { port } = listener.address()!
+  const security = { psk, handshakeTimeout: 200 }
+  await rejects(connect({ port, host: '127.0.0.1', security }), { code: 'ERR_KCP_HANDSHAKE' })
+  const stats = listener.stats()
+  ok(stats.security.blocked > 0)
+  deepEqual([stats.security.handshakes, stats.drops.refused], [0, 0])
+  await listener.close()
 })
 
 test('what is no security is refused at the door', async () => {

@@ -1,6 +1,9 @@
 import { deepEqual, equal, notDeepEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { DatagramType } from '../../src/secure/index.ts'
+import { nodePrimitives } from '../../src/node/secure-primitives.ts'
+import { mac2Of, openCookie } from '../../src/secure/cookies.ts'
+import { macOf } from '../../src/secure/identity.ts'
+import { DatagramType, identityOf } from '../../src/secure/index.ts'
 import { Bench, bytesOf, fromHex, KEYS, keyPairOf, PSK, SERVER_PAIR, toHex } from './support.ts'
 
 for (const [name, security, size] of [
@@ -420,4 +423,62 @@ test('the tables have bounds: initiations remembered', () => {
   bench.server.receive(initiations[0]!, 'h0:1', 0)
   equal(bench.server.handshakes, 1)
   equal(bench.opened.length, 20)
+})
+
+test('a host that has proven itself and has no key gets 64 key exchanges in 5 s, and no more', () => {
+  const [own, other] = [keyPairOf(fromHex('44'.repeat(32))), KEYS.client]
+  const stranger = { keyPair: own, remotePublicKey: SERVER_PAIR.publicKey }
+  const bench = new Bench({ security: { ...KEYS, client: stranger }, limits: { cookies: 'always' } })
+  const { counters } = bench.server
+  const knock = (host: string, times: number): void => {
+    for (let i = 0; i < times; i++) bench.settle(bench.client(`${host}:${i}`))
+  }
+  knock('evil', 100)
+  deepEqual([counters.unauthorized, counters.full], [64, 36])
+  // Whoever knows the server's public key can make an initiation that nothing can be read from.
+  bench.advance(5_000)
+  const identity = identityOf(stranger, 'client', nodePrimitives)
+  for (let i = 0; i < 100; i++) {
+    const garbage = bench.client(`evil:${i}`).sent[0]!
+    garbage.fill(i, 10, 40)
+    const mac1 = macOf(nodePrimitives, identity.mac1Key, garbage, garbage.length - 32)
+    garbage.set(mac1, garbage.length - 32)
+    bench.server.receive(garbage, 'evil:1', bench.now)
+    const cookie = openCookie(nodePrimitives, identity.cookieKey, bench.to('evil:1')[0]!, mac1)!
+    garbage.set(mac2Of(nodePrimitives, cookie, garbage), garbage.length - 16)
+    bench.server.receive(garbage, 'evil:1', bench.now)
+  }
+  deepEqual([counters.unreadable, counters.full], [64, 36 + 36])
+  const friend = bench.connected('good:1', { security: { ...KEYS, client: other } })
+  ok(friend.state.open, 'others are served')
+  equal(bench.server.handshakes, 0)
+})
+
+test('who forges the address of another does not lock that one out', () => {
+  const stranger = { keyPair: keyPairOf(fromHex('44'.repeat(32))), remotePublicKey: SERVER_PAIR.publicKey }
+  const bench = new Bench({ security: KEYS, limits: { handshakesPerSecond: 1_000 } })
+  for (let i = 0; i < 100; i++) {
+    const [forged] = bench.client(`victim:${i}`, { security: { ...KEYS, client: stranger } }).sent
+    bench.server.receive(forged!, `victim:${i}`, 0)
+  }
+  equal(bench.server.counters.unauthorized, 100)
+  ok(bench.connected('victim:1').state.open)
+})
+
+test('a blocked address costs nothing, whatever it knows', () => {
+  let asked = 0
+  const primitives = {
+    ...nodePrimitives,
+    hmacSha256: (key: Uint8Array, data: Uint8Array) => {
+      asked++
+      return nodePrimitives.hmacSha256(key, data)
+    },
+  }
+  const bench = new Bench({ primitives, isBlocked: (path) => path.startsWith('bad') })
+  const client = bench.client('bad:1')
+  asked = 0
+  bench.server.receive(client.sent[0]!, 'bad:1', 0)
+  equal(asked, 0)
+  deepEqual([bench.server.counters.blocked, bench.fromServer.length], [1, 0])
+  ok(bench.connected('good:1').state.open)
 })

@@ -83,6 +83,7 @@ export class Bench {
         limits: resolveSecureLimits(options.limits ?? {}),
         keyOf: (path) => path,
         hostOf: (path) => path.split(':')[0]!,
+        isBlocked: options.isBlocked,
         mtu: options.mtu ?? 1_400,
         send: (datagram, to) => this.fromServer.push({ datagram: datagram.slice(), to }),
         onOpen: (association) => {
@@ -167,6 +168,7 @@ export interface BenchOptions {
   readonly mtu?: number
   readonly seed?: number
   readonly primitives?: SecurePrimitives
+  readonly isBlocked?: (path: Address) => boolean
 }
 
 export class TestClient {
