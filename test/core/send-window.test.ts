@@ -487,3 +487,25 @@ test('a deep queue: the ring of slots and the ring of bytes grow under way and w
     ok(next > 200, `seed=${seed} next=${next}`)
   }
 })
+
+test('of one millisecond, what has a lower sn counts as sent before, whichever flush sent it again', () => {
+  for (const start of [0, 0xffff_ffff]) {
+    const window = new SendWindow()
+    window.sndNxt = start
+    launch(window, 4, 0)
+    const sn = (i: number): number => seqAdd(start, i)
+    // A flush sends the newest again, the next one of the same millisecond three that are older.
+    for (const i of [3, 0, 1, 2]) window.resent(sn(i), 100, 200, 300, true)
+    window.ack(sn(1), undefined)
+    const late = (now: number): number[] => {
+      const count = window.collectLate(now, 100, sn(1), 50)
+      const due = Array.from({ length: count }, (_, i) => window.dueSn(i) >>> 0)
+      window.putBack(0)
+      return due
+    }
+    deepEqual(late(149), [])
+    deepEqual([window.hasLate, window.lateAt], [true, 150])
+    deepEqual(late(150), [sn(0)])
+    equal(window.hasLate, false)
+  }
+})
