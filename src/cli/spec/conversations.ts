@@ -97,7 +97,11 @@ export const CONVERSATIONS: SpecSection = {
       const conv = (probe.conv ^ 0x10) >>> 0
       probe.send(`push conv=${conv} sn=0 "second"`)
       await probe.expect('an ACK in the second conversation', (s) => s.conv === conv && isAck(0)(s))
+      const from = probe.heard.length
       await stillAlive(probe)
+      // Who forgot the first begins it anew, without what it had.
+      const ack = probe.heard.slice(from).find((s) => s.conv === probe.conv && isAck()(s))
+      check(ack?.una === 2, `expected una=2 in the first conversation, got ${ack?.una}`)
     }),
     echo(
       must('nothing is delivered before the first segment has come', async (probe) => {
