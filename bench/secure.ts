@@ -14,14 +14,21 @@ import {
   resolveSecureLimits,
   resolveTuning,
   SecureClient,
+  type SecurePrimitives,
   SecureServer,
   type SecureTuning,
   type ServerKeys,
   type SharedKey,
 } from '../src/secure/index.ts'
+import { noblePrimitives } from '../test/secure/noble.ts'
 import { type Effort, FULL, figureOf, type Report, show } from './rounds.ts'
 
 const SIZE = 1_200
+/** Node's OpenSSL, and the libraries in JavaScript that a browser would use. */
+const LIBRARIES = [
+  ['node', nodePrimitives],
+  ['noble', noblePrimitives],
+] as const
 
 interface Ends {
   readonly client: SharedKey | ClientKeys
@@ -45,17 +52,19 @@ function keyPairs(): Ends {
 /** Two ends in memory; the clock stands still. */
 class Pair {
   readonly client: SecureClient
+  private readonly primitives: SecurePrimitives
   readonly server: SecureServer<string>
   private readonly toServer: Uint8Array[] = []
   private readonly toClient: Uint8Array[] = []
   delivered = 0
 
-  constructor(ends: Ends, tuning: SecureTuning, server?: SecureServer<string>) {
-    this.server = server ?? this.makeServer(ends)
+  constructor(ends: Ends, tuning: SecureTuning, primitives: SecurePrimitives = nodePrimitives) {
+    this.primitives = primitives
+    this.server = this.makeServer(ends)
     this.client = new SecureClient(
       {
-        primitives: nodePrimitives,
-        identity: identityOf(ends.client, 'client', nodePrimitives),
+        primitives,
+        identity: identityOf(ends.client, 'client', primitives),
         tuning: resolveTuning(tuning),
         mtu: 1_400,
         send: (datagram) => this.toServer.push(datagram.slice()),
@@ -74,10 +83,11 @@ class Pair {
   }
 
   private makeServer(ends: Ends): SecureServer<string> {
+    const { primitives } = this
     return new SecureServer<string>(
       {
-        primitives: nodePrimitives,
-        identity: identityOf(ends.server, 'server', nodePrimitives),
+        primitives,
+        identity: identityOf(ends.server, 'server', primitives),
         tuning: resolveTuning({}),
         limits: resolveSecureLimits({ handshakesPerSecond: 1_000_000 }),
         keyOf: (path) => path,
@@ -107,6 +117,36 @@ function timed(times: number, work: () => void): number {
   return ((performance.now() - start) * 1_000) / times
 }
 
+/** A record each way, and one that somebody invented. */
+function recordsOf(name: string, pair: Pair): Contestant[] {
+  const datagram = new Uint8Array(SIZE).fill(7)
+  const records: Uint8Array[] = []
+  const forged = pair.client.seal(datagram, 0)!.slice()
+  // Ahead of all others, or it would be dropped for its counter.
+  forged[10] = 1
+  return [
+    {
+      what: `${name}, seal`,
+      times: 3_000,
+      run: (times) => timed(times, () => records.push(pair.client.seal(datagram, 0)!.slice())),
+    },
+    {
+      what: `${name}, open`,
+      times: 3_000,
+      run: (times) => {
+        const taken = records.splice(0, times)
+        let i = 0
+        return timed(taken.length, () => pair.server.receive(taken[i++]!, 'client', 0))
+      },
+    },
+    {
+      what: `${name}, a forged record`,
+      times: 2_000,
+      run: (times) => timed(times, () => pair.server.receive(forged, 'client', 0)),
+    },
+  ]
+}
+
 function contestants(): Contestant[] {
   const datagram = new Uint8Array(SIZE).fill(7)
   const list: Contestant[] = []
@@ -122,31 +162,10 @@ function contestants(): Contestant[] {
     times: 3_000,
     run: (times) => timed(times, () => kcpGo.seal(buffer, kcpGo.headroom, kcpGo.headroom + SIZE)),
   })
-  for (const cipher of ['chacha20-poly1305', 'aes-256-gcm'] as const) {
-    const pair = new Pair(sharedKey(), { cipher })
-    const records: Uint8Array[] = []
-    list.push({
-      what: `a record, ${cipher}, seal`,
-      times: 3_000,
-      run: (times) => timed(times, () => records.push(pair.client.seal(datagram, 0)!.slice())),
-    })
-    list.push({
-      what: `a record, ${cipher}, open`,
-      times: 3_000,
-      run: (times) => {
-        const taken = records.splice(0, times)
-        let i = 0
-        return timed(taken.length, () => pair.server.receive(taken[i++]!, 'client', 0))
-      },
-    })
-    const forged = pair.client.seal(datagram, 0)!.slice()
-    // Ahead of all others, or it would be dropped for its counter.
-    forged[10] = 1
-    list.push({
-      what: `a forged record, ${cipher}`,
-      times: 2_000,
-      run: (times) => timed(times, () => pair.server.receive(forged, 'client', 0)),
-    })
+  for (const [library, primitives] of LIBRARIES) {
+    for (const cipher of ['chacha20-poly1305', 'aes-256-gcm'] as const) {
+      list.push(...recordsOf(`${library}, ${cipher}`, new Pair(sharedKey(), { cipher }, primitives)))
+    }
   }
   const stranger = new Uint8Array(86)
   stranger.set([1, 0, 0, 0, 0x80, 1])
@@ -156,15 +175,17 @@ function contestants(): Contestant[] {
     times: 3_000,
     run: (times) => timed(times, () => known.server.receive(stranger, 'stranger', 0)),
   })
-  for (const [name, ends] of [
-    ['a shared key', sharedKey()],
-    ['key pairs', keyPairs()],
-  ] as const) {
-    list.push({
-      what: `a handshake, ${name}, both ends`,
-      times: 60,
-      run: (times) => timed(times, () => void new Pair(ends, {})),
-    })
+  for (const [library, primitives] of LIBRARIES) {
+    for (const [name, ends] of [
+      ['a shared key', sharedKey()],
+      ['key pairs', keyPairs()],
+    ] as const) {
+      list.push({
+        what: `${library}, a handshake, ${name}, both ends`,
+        times: 60,
+        run: (times) => timed(times, () => void new Pair(ends, {}, primitives)),
+      })
+    }
   }
   return list
 }
