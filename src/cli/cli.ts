@@ -2,11 +2,9 @@
  * The command `kcp-io`: finds the subcommand and tells who asks how. A new one is a row in `COMMANDS` and a module.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { KcpError } from '../core/errors.ts'
 import { type Command, CommandFailure, ExitCode, type Io, UsageError } from './command.ts'
+import { version } from './version.ts'
 
 /** Loaded when used: asking for the version should not start an engine. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -44,13 +42,6 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
     io.err(`kcp-io: ${error.message}\n`)
     return usage ? ExitCode.Usage : ExitCode.Failed
   }
-}
-
-/** This package's version. */
-export function version(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
-  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version
 }
 
 async function find(name: string): Promise<Command> {

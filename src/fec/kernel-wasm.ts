@@ -5,12 +5,10 @@
  * @module
  */
 import { multiply } from './gf256.ts'
-import type { Kernel } from './kernel.ts'
+import { BLOCK, type Kernel, plainKernel } from './kernel.ts'
 
 /** Vectors of 16 bytes worked on side by side: they share a coefficient's products, and all fit into 16 registers. */
-const VECTORS = 4
-/** Bytes taken in one step. */
-export const BLOCK: number = 16 * VECTORS
+const VECTORS: number = BLOCK / 16
 
 /**
  * What the module's memory holds: at 32 c the products of c with 0x00 .. 0x0f and with 0x00, 0x10 .. 0xf0; then the
@@ -46,6 +44,13 @@ export function wasmKernel(swizzle?: Swizzle): Kernel | undefined {
     // A content security policy can forbid what validates.
     return undefined
   }
+}
+
+let best: Kernel | undefined
+
+/** The fastest kernel that this runtime has; made when first asked for. */
+export function bestKernel(): Kernel {
+  return (best ??= wasmKernel() ?? plainKernel)
 }
 
 class WasmKernel implements Kernel {

@@ -1,10 +1,12 @@
 /**
- * The one piece of arithmetic that costs anything: rows of coefficients times shards. WebAssembly does it where the
- * runtime has SIMD, else a loop over a table; both give the same bytes.
+ * The one piece of arithmetic that costs anything: rows of coefficients times shards. Here is what a kernel has to do,
+ * and the plain one, a loop over a table; `kernel-wasm.ts` has the fast one, which gives the same bytes.
  * @module
  */
 import { multiply } from './gf256.ts'
-import { BLOCK, wasmKernel } from './kernel-wasm.ts'
+
+/** Bytes that a kernel may take in one step: four vectors of 16, see `kernel-wasm.ts`. */
+export const BLOCK = 64
 
 export interface Kernel {
   readonly name: 'wasm-simd' | 'plain'
@@ -29,16 +31,9 @@ export interface Kernel {
   ): void
 }
 
-/** `size` rounded up to whole blocks of the SIMD kernel. */
+/** `size` rounded up to whole blocks. */
 export function wholeBlocks(size: number): number {
   return Math.ceil(size / BLOCK) * BLOCK
-}
-
-let best: Kernel | undefined
-
-/** The fastest kernel that this runtime has; made when first asked for. */
-export function bestKernel(): Kernel {
-  return (best ??= wasmKernel() ?? plainKernel)
 }
 
 /** Every product of two elements, made when first needed: 64 KiB. */

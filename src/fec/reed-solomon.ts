@@ -5,7 +5,8 @@
  */
 import { assert } from '../core/assert.ts'
 import { requireInteger } from '../core/config.ts'
-import { bestKernel, type Kernel } from './kernel.ts'
+import type { Kernel } from './kernel.ts'
+import { bestKernel } from './kernel-wasm.ts'
 import { coefficients } from './matrix.ts'
 
 /** Shards of one group at most: the field has as many elements. */

@@ -2,8 +2,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { multiply } from '../../src/fec/gf256.ts'
-import { bestKernel, type Kernel, plainKernel, wholeBlocks } from '../../src/fec/kernel.ts'
-import { Swizzle, wasmKernel } from '../../src/fec/kernel-wasm.ts'
+import { type Kernel, plainKernel, wholeBlocks } from '../../src/fec/kernel.ts'
+import { bestKernel, Swizzle, wasmKernel } from '../../src/fec/kernel-wasm.ts'
 import { Prng } from '../../src/sim/index.ts'
 
 // Part of V8 since 11.4; behind this flag in Node 20, and unknown to later ones, which only warn.

@@ -3,9 +3,9 @@
  * @module
  */
 import { nodeClock } from '../../node/clock.ts'
-import { version } from '../cli.ts'
 import { type Command, ExitCode, type Io, UsageError } from '../command.ts'
 import { describeFlags, type FlagTable } from '../flags.ts'
+import { version } from '../version.ts'
 import { showAddress } from './address.ts'
 import { listenTcp, TunnelClient } from './client.ts'
 import { Counters } from './counters.ts'
