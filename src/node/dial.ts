@@ -284,9 +284,10 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       onClose: () =>
         endAll((session) => session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))),
       onPeerClosed: (_, error) =>
-        endAll((session) =>
-          session.fail('reset', error ?? new KcpError('ERR_KCP_RESET', 'the peer has left')),
-        ),
+        endAll((session) => {
+          if (error === undefined) session.refused(new KcpError('ERR_KCP_RESET', 'the peer has left'))
+          else session.fail('reset', error)
+        }),
       onLargerDatagrams: (_, size) => path.largerDatagrams(size),
     })
     for (const session of sessions) scheduler.touch(session)

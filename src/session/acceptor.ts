@@ -272,9 +272,10 @@ export class Acceptor<Peer> {
   peerClosed(peer: Peer, error: KcpError | undefined): void {
     const entry = this.peers.get(peerKey(this.options.transport, peer))
     if (entry === undefined) return
-    const why = error ?? new KcpError('ERR_KCP_RESET', 'the peer has left')
+    const left = new KcpError('ERR_KCP_RESET', 'the peer has left')
     for (const { session } of [...entry.sessions.values()]) {
-      session.fail('reset', why)
+      if (error === undefined) session.refused(left)
+      else session.fail('reset', error)
       session.onChange?.()
     }
   }
@@ -529,7 +530,8 @@ export class Acceptor<Peer> {
       path: pipeline,
       memory: this.memory,
       lead,
-      begun,
+      // Whose first segment is late has not begun with another server where the transport would know.
+      begun: begun && this.options.transport.knowsPeers !== true,
     })
     if (entry.sessions.size === 0) {
       this.peers.set(entry.key, entry)

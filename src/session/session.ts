@@ -475,12 +475,14 @@ export class KcpSession implements Task {
   }
 
   /**
-   * The peer's host says that nobody listens there. After its Fin, and with nothing of ours unacknowledged, that is how
-   * it ends: its process was done.
+   * The peer's host says that nobody listens there, or its transport that it has left. With nothing of ours
+   * unacknowledged that is how it ends after its Fin: its process was done, and only the answer to our Fin was lost. So it
+   * is where we have finished and it answers no Fins: it has none, and nothing more can come.
    */
   refused(error: KcpError): void {
     if (this.closed) return
-    if (this.remoteFinal !== undefined && this.kcp.waitSnd() === 0)
+    const mute = this.sending === 'finished' && !this.finAcked
+    if ((this.remoteFinal !== undefined || mute) && this.kcp.waitSnd() === 0)
       this.finish(this.endedFirst ?? 'peer', undefined)
     else this.finish('reset', error)
   }

@@ -43,6 +43,11 @@ export interface DatagramTransport<Peer = PeerAddress> {
   readonly overhead?: number
   /** Peers of this transport are where they say: nothing has to be proven, and nothing of theirs is forged. */
   readonly provesPeers?: boolean
+  /**
+   * Peers of this transport are known to this process alone, by what was agreed with it: what one of them says began here,
+   * and never with a server that is gone.
+   */
+  readonly knowsPeers?: boolean
   /** Sends and forgets. `datagram` is lent for this call. A failure to send is loss, never a throw. */
   send(datagram: Uint8Array, peer: Peer): void
   /**

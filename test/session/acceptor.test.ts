@@ -45,8 +45,10 @@ class Door {
     config: KcpSessionConfig = {},
     codec?: PacketCodec<string>,
     channels = 1,
+    kind: Pick<DatagramTransport, 'provesPeers' | 'knowsPeers'> = {},
   ) {
     const transport: DatagramTransport<string> = {
+      ...kind,
       send: (datagram, peer) => void this.sent.push(`${peer} < ${formatDatagram(datagram)}`),
       start: () => undefined,
       close: () => undefined,
@@ -432,4 +434,17 @@ test('however many forged datagrams name one address: 64 places draw that much, 
   door.clock.advance(60_000)
   const { bytesIn, traffic } = door.acceptor
   deepEqual([bytesIn, traffic.bytesOut], [10_000 * 24, 64 * 236 + (10_000 - 64) * 24])
+})
+
+test('whose first segment is late began with another server; but not where peers are known to one process alone', () => {
+  for (const knowsPeers of [false, true]) {
+    const door = new Door({}, {}, undefined, 1, { provesPeers: true, knowsPeers })
+    door.knock('a', 'push sn=1 frg=0 <3 B>')
+    door.clock.advance(60_000)
+    equal(door.sessions[0]!.closeReason, knowsPeers ? undefined : 'reset')
+    if (!knowsPeers) continue
+    door.knock('a', 'push sn=0 frg=0 <2 B>')
+    equal(door.sessions[0]!.recv()?.length, 2)
+    equal(door.sessions[0]!.recv()?.length, 3)
+  }
 })

@@ -295,3 +295,26 @@ test('a forger who says that he has finished draws no Fins beyond the three-fold
   equal(acceptor.sessions, 0)
   ok(bytesOut <= 3 * bytesIn + 8 * 24 + 20, `${bytesOut} bytes for ${bytesIn}`)
 })
+
+test('a peer that has left after its Fin, and has everything of ours, left in peace: only its answer to our Fin was lost', () => {
+  const far = { address: 'client', port: 1 }
+  for (const [error, ended, reason] of [
+    [undefined, true, 'peer'],
+    [undefined, false, 'reset'],
+    [new KcpError('ERR_KCP_HANDSHAKE', 'no new keys'), true, 'reset'],
+  ] as const) {
+    const pair = opened()
+    const { client, server, clock } = pair
+    if (ended) client.end(clock.now())
+    pair.scheduler.touch(client)
+    clock.advance(500)
+    pair.network.link('client', 'server').set({ loss: 1 })
+    server.end(clock.now())
+    pair.scheduler.touch(server)
+    clock.advance(500)
+    equal(server.closed, false)
+    pair.acceptor.peerClosed(far, error)
+    equal(server.closeReason, reason)
+    equal(server.closeError?.code, reason === 'peer' ? undefined : (error?.code ?? 'ERR_KCP_RESET'))
+  }
+})
