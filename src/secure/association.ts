@@ -16,15 +16,18 @@ import {
   CLOSING_TIME,
   HANDSHAKE_LIFETIME,
   OVERLAP,
+  PING_INTERVAL,
   REJECT_AFTER_RECORDS,
   REKEY_INTERVAL_MIN,
   REKEY_PATIENCE,
+  REKEY_PATIENCE_STEP,
   RETRY_INTERVAL,
   RETRY_INTERVAL_MAX,
   type ResolvedTuning,
   type SecureCounters,
   STRANGE_RECORDS_PER_SECOND,
   TokenBucket,
+  UNUSED_LIFETIME,
 } from './limits.ts'
 import { HandshakeState } from './noise.ts'
 import { PathMtu } from './path-mtu.ts'
@@ -90,6 +93,8 @@ export class Association<Path> {
   private readonly options: AssociationOptions<Path>
   private readonly client: boolean
   private current: Keys
+  /** The transcript of the first keys that both ends had. */
+  private binding: Uint8Array
   private previous: Keys | undefined
   private previousUntil = NEVER
   private next: Keys | undefined
@@ -102,9 +107,15 @@ export class Association<Path> {
   private usedAt: number
   private closedAt = NEVER
 
+  /** Latest time that a record was opened, and that the client asked for one because it had not heard any. */
+  private heardAt: number
+  private pingedAt = Number.NEGATIVE_INFINITY
+
   // The client's questions, one at a time: a handshake message until it is answered, then Pings until a record comes.
   private rekey: Rekey | undefined
-  private rekeySince: number | undefined
+  /** For how long records came, but no new keys, and when that was looked at last; undefined: none were asked for. */
+  private withheld = 0
+  private withheldAt: number | undefined
   private askAt = NEVER
   private askInterval = RETRY_INTERVAL
 
@@ -116,12 +127,13 @@ export class Association<Path> {
     this.options = options
     this.client = options.role === 'client'
     this.current = options.keys
+    this.binding = options.keys.hash
     this.path = options.path
     this.pathKey = options.keyOf(options.path)
     this.remotePublicKey = options.remotePublicKey
     this.strange = new TokenBucket(STRANGE_RECORDS_PER_SECOND, now)
     this.pathMtu = new PathMtu(options.mtu, options.tuning.probeMtu)
-    this.usedAt = now
+    this.usedAt = this.heardAt = now
     if (this.client) this.ask(now)
   }
 
@@ -137,9 +149,12 @@ export class Association<Path> {
     return this.pathMtu.size
   }
 
-  /** Bound to this peer and these keys, the same at both ends: for protocols that authenticate something on top. */
+  /**
+   * Bound to this peer and the first keys, the same at both ends: for protocols that authenticate something on top. New
+   * keys leave it as it is, as the ends go over to them one after the other.
+   */
   get hash(): Uint8Array {
-    return this.current.hash
+    return this.binding
   }
 
   /** When `poll` has something to do. */
@@ -147,7 +162,7 @@ export class Association<Path> {
     if (this.closed) return NEVER
     if (this.closing) return this.closedAt
     const probeAt = this.confirmed ? this.pathMtu.deadline : NEVER
-    return Math.min(this.askAt, this.previousUntil, probeAt)
+    return Math.min(this.askAt, this.previousUntil, probeAt, this.pingAt)
   }
 
   // ---- sending ---------------------------------------------------------------------------------------------
@@ -179,18 +194,18 @@ export class Association<Path> {
 
   // ---- receiving -------------------------------------------------------------------------------------------
 
-  /** A record that names keys of this association, from `path`. */
-  receive(index: number, record: Uint8Array, path: Path, now: number): void {
+  /** A record that names keys of this association, from `path`. false: it was none of the peer's, or nothing new. */
+  receive(index: number, record: Uint8Array, path: Path, now: number): boolean {
     const { counters, keyOf } = this.options
     let keys = this.keysOf(index)
     if (keys === undefined) {
       counters.unknown++
-      return
+      return false
     }
     const pathKey = keyOf(path)
     if (pathKey !== this.pathKey && pathKey !== this.candidate?.key && !this.strange.take(now)) {
       counters.throttled++
-      return
+      return false
     }
     let newest = keys.window.newest
     let result = keys.open(record)
@@ -203,9 +218,10 @@ export class Association<Path> {
     if (result !== RecordResult.Opened) {
       if (result === RecordResult.Replayed) counters.replayed++
       else counters.forged++
-      return
+      return false
     }
-    if (this.closed) return
+    if (this.closed) return false
+    this.heardAt = now
     if (!keys.confirmed) this.confirm(keys, now)
     // Of former keys too: the client may not know yet that the present ones are in use.
     if (!this.client && keys.window.newest > newest) this.follow(keys, path, pathKey, now)
@@ -213,9 +229,10 @@ export class Association<Path> {
       this.usedAt = now
       this.options.onData(keys.plain, this)
     } else this.heed(keys, record, path, pathKey, now)
-    if (this.closed) return
+    if (this.closed) return true
     this.suspect(now)
     this.poll(now)
+    return true
   }
 
   /** Other keys from the same first handshake: whichever the server uses is it. */
@@ -235,11 +252,16 @@ export class Association<Path> {
       return
     }
     if (now >= this.previousUntil) this.forgetPrevious()
-    if (!this.client && now >= this.nextAt + HANDSHAKE_LIFETIME) this.forgetNext()
+    // As long as the client may need to use them: there is one pair at most, and a new question replaces it.
+    if (!this.client && now >= this.nextAt + OVERLAP) this.forgetNext()
     this.considerRekey(now)
     if (this.closed) return
     if (now >= this.askAt) this.ask(now)
     if (this.confirmed) this.probe(now)
+    if (now >= this.pingAt) {
+      this.pingedAt = now
+      this.control(ControlKind.Ping, EMPTY)
+    }
   }
 
   /** Frees the indices; nothing is told to anybody. */
@@ -265,6 +287,7 @@ export class Association<Path> {
     this.askAt = NEVER
     if (keys === this.next && !this.current.confirmed) {
       this.current = keys
+      this.binding = keys.hash
       this.next = undefined
       this.options.onConfirmed(this, now)
     } else if (keys === this.next) {
@@ -274,7 +297,8 @@ export class Association<Path> {
       this.current = keys
       this.next = undefined
       this.answered = undefined
-      this.rekeySince = undefined
+      this.withheld = 0
+      this.withheldAt = undefined
       if (this.rekey !== undefined) this.options.dropIndex(this.rekey.index)
       this.rekey = undefined
       this.options.counters.rekeys++
@@ -312,7 +336,7 @@ export class Association<Path> {
       return
     }
     this.rekey = { index, state, body: concat(u32(index), message) }
-    this.rekeySince ??= now
+    this.withheldAt ??= now
     this.askInterval = RETRY_INTERVAL
     this.ask(now)
   }
@@ -334,8 +358,20 @@ export class Association<Path> {
 
   /** Who lets records pass, but no handshake, wants the keys to last. */
   private suspect(now: number): void {
-    if (this.rekeySince === undefined || now - this.rekeySince < REKEY_PATIENCE) return
+    if (this.withheldAt === undefined) return
+    // A path that was cut, and a machine that slept, have let nothing pass.
+    this.withheld += Math.min(now - this.withheldAt, REKEY_PATIENCE_STEP)
+    this.withheldAt = now
+    if (this.withheld < REKEY_PATIENCE) return
     this.fail(`no new keys could be agreed for ${REKEY_PATIENCE} ms`, REKEY_PATIENCE)
+  }
+
+  /** When a client that hears nothing asks: as long as it does its server knows that it is there. */
+  private get pingAt(): number {
+    if (!this.client || !this.confirmed) return NEVER
+    const { heardAt, pingedAt } = this
+    const patient = pingedAt - heardAt >= UNUSED_LIFETIME
+    return Math.max(heardAt + PING_INTERVAL, pingedAt + (patient ? PING_INTERVAL : RETRY_INTERVAL_MAX))
   }
 
   /** Sends the client's question again until it is answered. */

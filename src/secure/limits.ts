@@ -75,8 +75,14 @@ export const REKEY_INTERVAL_MIN = 1_000
 export const CHALLENGE_INTERVAL = 100
 /** Records a second that are tried for a peer from addresses that are not its own. */
 export const STRANGE_RECORDS_PER_SECOND = 100
-/** Keys that nothing is done with are forgotten after this long, ms; half of tombstoneTtl's default. */
+/** Of the time between two records no more than this counts for that, ms: a path that is cut withholds nothing. */
+export const REKEY_PATIENCE_STEP = 10_000
+/** Keys that nothing is done with any more are forgotten after this long, ms; half of tombstoneTtl's default. */
 export const UNUSED_LIFETIME = 30_000
+/** The same for a client that has not begun to talk, after it was heard last, ms. WireGuard's REJECT_AFTER_TIME. */
+export const SILENT_LIFETIME = 180_000
+/** A client that heard nothing for this long asks for a sign of life, ms; again at RETRY_INTERVAL_MAX, and later at this. */
+export const PING_INTERVAL = 10_000
 /** From a Close until the keys are forgotten, ms: what it overtook still comes in. */
 export const CLOSING_TIME = 1_000
 /** Life of a generation of them, ms. */

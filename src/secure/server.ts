@@ -18,6 +18,7 @@ import {
   type ResolvedLimits,
   type ResolvedTuning,
   SecureCounters,
+  SILENT_LIFETIME,
   TokenBucket,
   UNUSED_LIFETIME,
 } from './limits.ts'
@@ -69,7 +70,8 @@ interface Pending<Path> {
   readonly pathKey: string
   readonly mac1: string
   readonly response: Uint8Array
-  readonly bornAt: number
+  /** When its client asked last. */
+  heardAt: number
 }
 
 export class SecureServer<Path> {
@@ -82,15 +84,17 @@ export class SecureServer<Path> {
   /** Every association, with the host that it came from. */
   private readonly hosts: Map<Association<Path>, string> = new Map()
   private readonly countByHost: Map<string, number> = new Map()
-  /** Handshakes under way by mac1, oldest first. */
+  /** Handshakes under way by mac1, the one heard of longest ago first. */
   private readonly pending: Map<string, Pending<Path>> = new Map()
   private readonly pendingOf: Map<Association<Path>, Pending<Path>> = new Map()
   private readonly pendingByHost: Map<string, number> = new Map()
   /** Key exchanges of late that came to nothing, by hosts that had proven themselves; since when they are counted. */
   private readonly vain: Map<string, number> = new Map()
   private vainSince: number
-  /** Associations that nobody uses, since when; oldest first. */
+  /** Associations that nobody uses any more, since when; oldest first. */
   private readonly unused: Map<Association<Path>, number> = new Map()
+  /** Those that nobody has used yet, and when their client was heard last; the one heard of longest ago first. */
+  private readonly silent: Map<Association<Path>, number> = new Map()
   /** Associations that end, or replace keys: those that have to be looked at. */
   private readonly closing: Set<Association<Path>> = new Set()
   /** mac1 of initiations of late, in two generations. */
@@ -132,7 +136,7 @@ export class SecureServer<Path> {
       if (datagram.length < RECORD_OVERHEAD) this.counters.foreign++
       else if (association === undefined) this.counters.unknown++
       else {
-        association.receive(index, datagram, path, now)
+        if (association.receive(index, datagram, path, now)) this.renew(association, now)
         if (association.closing && !association.closed) this.closing.add(association)
       }
     } else if (type === DatagramType.Initiation) this.admit(datagram, path, now)
@@ -142,17 +146,25 @@ export class SecureServer<Path> {
   /** Whether sessions use this association: when none does, it is forgotten after a while. */
   use(association: Association<Path>, used: boolean, now: number): void {
     this.unused.delete(association)
+    this.silent.delete(association)
     if (!used && this.hosts.has(association)) this.unused.set(association, now)
   }
 
   /** Forgets what is over. */
   run(now: number): void {
     for (const pending of this.pending.values()) {
-      if (now < pending.bornAt + HANDSHAKE_LIFETIME) break
+      if (now < pending.heardAt + HANDSHAKE_LIFETIME) break
       this.drop(pending.association, undefined)
     }
     for (const [association, since] of this.unused) {
       if (now < since + UNUSED_LIFETIME) break
+      // One that is about to close anyway does not hear of it, and would be looked at over and over.
+      this.unused.delete(association)
+      association.close(now)
+    }
+    for (const [association, heardAt] of this.silent) {
+      if (now < heardAt + SILENT_LIFETIME) break
+      this.silent.delete(association)
       association.close(now)
     }
     for (const association of this.closing) association.poll(now)
@@ -163,11 +175,15 @@ export class SecureServer<Path> {
   deadline(): number {
     let at = NEVER
     for (const pending of this.pending.values()) {
-      at = pending.bornAt + HANDSHAKE_LIFETIME
+      at = pending.heardAt + HANDSHAKE_LIFETIME
       break
     }
     for (const since of this.unused.values()) {
       at = Math.min(at, since + UNUSED_LIFETIME)
+      break
+    }
+    for (const heardAt of this.silent.values()) {
+      at = Math.min(at, heardAt + SILENT_LIFETIME)
       break
     }
     for (const association of this.closing) at = Math.min(at, association.deadline())
@@ -206,7 +222,14 @@ export class SecureServer<Path> {
     if (known !== undefined || this.recent.has(name) || this.former.has(name)) {
       counters.repeated++
       // The answer was lost, or is on its way. To nobody else but who got it first.
-      if (known?.pathKey === pathKey) send(known.response, path)
+      if (known?.pathKey !== pathKey) return
+      // A way there and back may be longer than a handshake's life. Under load nobody keeps a place by asking again.
+      if (2 * this.pending.size < limits.maxHandshakes) {
+        known.heardAt = now
+        this.pending.delete(name)
+        this.pending.set(name, known)
+      }
+      send(known.response, path)
       return
     }
     const spare = this.bucket.take(now)
@@ -301,7 +324,7 @@ export class SecureServer<Path> {
     this.byIndex.set(localIndex, association)
     this.hosts.set(association, host)
     change(this.countByHost, host, 1)
-    const pending = { association, pathKey: association.pathKey, mac1: name, response, bornAt: now }
+    const pending = { association, pathKey: association.pathKey, mac1: name, response, heardAt: now }
     this.pending.set(name, pending)
     this.pendingOf.set(association, pending)
     change(this.pendingByHost, host, 1)
@@ -331,8 +354,13 @@ export class SecureServer<Path> {
     this.remember(this.pendingOf.get(association)!.mac1, now)
     this.settle(association)
     this.counters.handshakes++
-    this.unused.set(association, now)
+    this.silent.set(association, now)
     this.options.onOpen(association)
+  }
+
+  /** A client that has not begun to talk is still there. */
+  private renew(association: Association<Path>, now: number): void {
+    if (this.silent.delete(association)) this.silent.set(association, now)
   }
 
   /** The handshake is not under way any more. */
@@ -353,6 +381,7 @@ export class SecureServer<Path> {
     change(this.countByHost, host, -1)
     this.hosts.delete(association)
     this.unused.delete(association)
+    this.silent.delete(association)
     this.closing.delete(association)
     if (!unheard) this.options.onClosed(association, error)
   }

@@ -56,7 +56,8 @@ class Alarm {
         this.task.run(this.clock.now())
         this.set()
       },
-      Math.max(0, at - this.clock.now()),
+      // Whole ms: less than a clock can tell apart would not move it, and the deadline would never come.
+      Math.max(0, Math.ceil(at - this.clock.now())),
     )
   }
 
@@ -252,6 +253,7 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
   /** Bytes that each datagram grows by. */
   readonly overhead: number = RECORD_OVERHEAD
   readonly provesPeers = true
+  readonly knowsPeers = true
   readonly maxDatagramSize?: number
   readonly sendBatch?: (batch: readonly Batch<PeerAddress>[]) => void
   private readonly options: SecureTransportOptions<Peer>

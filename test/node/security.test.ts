@@ -199,6 +199,31 @@ test('when a client is destroyed or gone its server hears of it, and forgets its
   await world.within(Promise.all([nextEvent(again, 'close'), nextEvent(stream, 'close')]))
 })
 
+test('a client without close notices has left, and its server has sent all: no error', async () => {
+  const world = new World()
+  const options = { preset: 'fast', allowHalfOpen: true, ...WITH_PSK } as const
+  const { client, server } = await world.pair({ ...options, client: { lifecycle: 'none' } })
+  server.resume()
+  const errors: Error[] = []
+  server.on('error', (error) => errors.push(error))
+  server.end('answer')
+  // Its Fins are not answered, and no Fin comes.
+  await world.run(4_000)
+  client.destroy()
+  await world.within(nextEvent(server, 'close'))
+  deepEqual(errors, [])
+})
+
+test('a client that says nothing for ten minutes is still connected', async () => {
+  const world = new World()
+  const listener = await world.listen(WITH_PSK)
+  const client = await world.within(world.connect(WITH_PSK))
+  await world.run(600_000)
+  client.write('at last')
+  const server = (await world.within(listener.accept()))!
+  equal(String(await world.within(server.recv())), 'at last')
+})
+
 test('a verifier sees who knocks', async () => {
   const world = new World()
   const seen: unknown[] = []

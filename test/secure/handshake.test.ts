@@ -269,6 +269,57 @@ test('a client whose answers were lost for longer than that still gets in', () =
   equal(bench.opened.length, 1)
 })
 
+test('a way there and back may take longer than a handshake lives: who goes on asking gets in', () => {
+  const bench = new Bench({ tuning: { handshakeTimeout: 30_000 } })
+  const client = bench.client()
+  bench.delayed(client, 3_500, 20_000)
+  deepEqual([bench.opened.length, client.over], [1, 0])
+  equal(bench.server.handshakes, 0)
+})
+
+test('under load nobody keeps a place by asking again', () => {
+  const bench = new Bench({ limits: { maxHandshakes: 2, cookies: 'always' } })
+  const client = bench.client()
+  bench.server.receive(client.sent.shift()!, client.address, 0)
+  client.state.receive(bench.to(client.address)[0]!, 0)
+  const [initiation] = client.sent.splice(0)
+  bench.server.receive(initiation!, client.address, 0)
+  equal(bench.server.handshakes, 1)
+  bench.advance(4_000)
+  bench.server.receive(initiation!, client.address, 4_000)
+  bench.advance(5_000)
+  equal(bench.server.handshakes, 0)
+})
+
+test('a client that has nothing to say yet is kept as long as it is there', () => {
+  const bench = new Bench({ silent: true })
+  const client = bench.connected()
+  for (let now = 0; now <= 3_600_000; now += 1_000) {
+    bench.advance(now, client)
+    bench.settle(client)
+  }
+  deepEqual([bench.server.associations, client.over], [1, 0])
+  // A path that is cut for two minutes changes nothing.
+  bench.advance(bench.now + 120_000, client)
+  client.sent.length = 0
+  bench.advance(bench.now + 10_000, client)
+  bench.settle(client)
+  bench.advance(bench.now + 175_000)
+  equal(bench.server.associations, 1)
+  client.send('x')
+  bench.settle(client)
+  equal(bench.atServer.at(-1)?.plain, 'x')
+  // Who is not heard for three minutes is gone, whatever was heard of him by others.
+  const said = client.state.seal(bytesOf('y'), bench.now)!.slice()
+  bench.server.receive(said, client.address, bench.now)
+  const since = bench.now
+  bench.advance(since + 179_999)
+  bench.server.receive(said, client.address, bench.now)
+  equal(bench.server.associations, 1)
+  bench.advance(since + 180_000)
+  equal(bench.server.associations, 0)
+})
+
 test('keys that no session uses are forgotten after 30 s, and the client is told', () => {
   const bench = new Bench()
   const [idle, used] = [bench.connected('a:1'), bench.connected('a:2')]
@@ -284,6 +335,24 @@ test('keys that no session uses are forgotten after 30 s, and the client is told
   bench.advance(61_000)
   equal(bench.server.associations, 0)
   equal(bench.closed.length, 2)
+})
+
+test('keys that are forgotten because nobody uses them, while their client closes, are looked at once', () => {
+  for (const silent of [false, true]) {
+    const bench = new Bench({ silent })
+    const client = bench.connected()
+    if (!silent) bench.server.use(bench.opened[0]!, false, 0)
+    const over = silent ? 180_000 : 30_000
+    bench.advance(over - 500)
+    // What says that it is still there would put it off.
+    client.state.close(bench.now)
+    const close = client.sent.pop()!
+    bench.server.receive(close, client.address, bench.now)
+    bench.server.run(over)
+    ok(bench.server.deadline() > over, `${bench.server.deadline()}`)
+    bench.server.run(bench.server.deadline())
+    equal(bench.server.associations, 0)
+  }
 })
 
 test('with cookies: 2 round trips, and nothing is computed for an address that did not answer', () => {

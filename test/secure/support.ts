@@ -88,7 +88,7 @@ export class Bench {
         send: (datagram, to) => this.fromServer.push({ datagram: datagram.slice(), to }),
         onOpen: (association) => {
           this.opened.push(association)
-          this.server.use(association, true, this.now)
+          if (options.silent !== true) this.server.use(association, true, this.now)
         },
         onData: (plain, association) => this.atServer.push({ plain: textOf(plain), association }),
         onMtu: () => undefined,
@@ -133,6 +133,21 @@ export class Bench {
     }
   }
 
+  /** Until `to`: each datagram arrives `delay` ms after it was sent. */
+  delayed(client: TestClient, delay: number, to: number): void {
+    const wire: { readonly at: number; readonly arrive: () => void }[] = []
+    for (let now = this.now; now <= to; now += 50) {
+      this.advance(now, client)
+      while (wire.length > 0 && wire[0]!.at <= now) wire.shift()!.arrive()
+      const at = now + delay
+      const { address } = client
+      for (const datagram of client.sent.splice(0))
+        wire.push({ at, arrive: () => this.server.receive(datagram, address, this.now) })
+      for (const datagram of this.to(address))
+        wire.push({ at, arrive: () => client.state.receive(datagram, this.now) })
+    }
+  }
+
   /** Takes off the wire what the server sent to an address. */
   to(address: Address): Uint8Array[] {
     const taken: Uint8Array[] = []
@@ -162,6 +177,8 @@ export class Bench {
 }
 
 export interface BenchOptions {
+  /** Clients connect, and no session begins. */
+  readonly silent?: boolean
   readonly security?: { readonly client: SharedKey | ClientKeys; readonly server: SharedKey | ServerKeys }
   readonly tuning?: SecureTuning
   readonly limits?: SecureLimits
