@@ -5,10 +5,12 @@
  */
 import { type KcpConfig, MTU_MIN } from '../../src/core/config.ts'
 import { FEC_OVERHEAD } from '../../src/fec/header.ts'
+import { RECORD_OVERHEAD } from '../../src/secure/wire.ts'
 import type { KcpSessionConfig } from '../../src/session/config.ts'
 import type { FecOptions } from '../../src/session/fec-options.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
+import { later, movesOf, type SecurityPlan, securityOf } from './secure.ts'
 
 /**
  * What is asked of a run.
@@ -38,6 +40,8 @@ export type Fault =
   | { readonly kind: 'deaf'; readonly at: number; readonly ms: number; readonly side: Side }
   /** A process ends; another one takes its place `ms` later, or none. */
   | { readonly kind: 'kill'; readonly at: number; readonly ms: number; readonly side: Side }
+  /** The client has another address; only where that is allowed for, with security. */
+  | { readonly kind: 'move'; readonly at: number }
 
 export type Way = 'toServer' | 'toClient'
 
@@ -61,6 +65,8 @@ export interface Plan {
   readonly channels: number
   /** How datagrams are protected against damage: not at all, by a checksum, or by an AEAD. */
   readonly cover: 'none' | 'checksum' | 'aead'
+  /** The authenticated mode; then there is no other cover, and nothing is damaged. */
+  readonly security: SecurityPlan | undefined
   /** Forward error correction; each end has its own numbers, and takes the other's when they are told or found out. */
   readonly fec: FecOptions | undefined
   readonly toServer: LinkConditions
@@ -95,6 +101,7 @@ export const PROFILES: Readonly<Record<string, Overrides>> = {
   channels: { channels: 4 },
   fec: { fec: { data: 3, parity: 1 } },
   crypto: { cover: 'aead' },
+  secure: { security: 'drawn' },
   together: { redundancy: 'auto', lossDetection: 'time', channels: 4 },
 }
 
@@ -105,6 +112,7 @@ const PLAN_FIELDS = [
   'story',
   'channels',
   'cover',
+  'security',
   'fec',
   'ttl',
   'segments',
@@ -160,25 +168,36 @@ export function checkOverrides(overrides: Overrides): void {
 /** The plan of a seed. Sides have different settings, but for what both have to agree on. */
 export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const part = (number: number): Prng => new Prng(mix32((seed ^ Math.imul(number, 0x9e3779b9)) >>> 0))
-  const story = (overrides['story'] as Story | undefined) ?? storyOf(part(1))
+  const drawn = (overrides['story'] as Story | undefined) ?? storyOf(part(1))
   const streamMode = (overrides['streamMode'] as boolean | undefined) ?? part(2).chance(0.5)
   const channels = (overrides['channels'] as number | undefined) ?? channelsOf(part(3))
-  const cover = (overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story)
+  const timing = part(8)
+  const healAt = (overrides['healAt'] as number | undefined) ?? timing.int(1_000, 40_000)
+  const security = securityOf(part(30), 'cover' in overrides ? 'none' : overrides['security'], drawn, healAt)
+  // Damage is no story of its own where nothing damaged is taken.
+  const story = security !== undefined && drawn === 'damaged' ? 'steady' : drawn
+  const cover =
+    security !== undefined
+      ? 'none'
+      : ((overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story))
   const fec = 'fec' in overrides ? (overrides['fec'] as FecOptions | undefined) : fecOf(part(14))
   const fixed = {
     streamMode,
-    least: MTU_MIN + (cover === 'none' ? 0 : CIPHER_ROOM) + (fec === undefined ? 0 : FEC_OVERHEAD),
+    least:
+      MTU_MIN +
+      (cover === 'none' ? 0 : CIPHER_ROOM) +
+      (security === undefined ? 0 : RECORD_OVERHEAD) +
+      (fec === undefined ? 0 : FEC_OVERHEAD),
     mortal: story !== 'steady',
   }
   const client = sessionConfig(part(4), fixed, overrides)
   const server = sessionConfig(part(5), fixed, overrides)
   const links = part(6)
-  const corrupt = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
+  const damage = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
+  const corrupt = security?.corrupt ?? damage
   const alike = links.chance(0.5)
   const toServer = path(links, corrupt, overrides)
   const toClient = alike ? toServer : path(links, corrupt, overrides)
-  const timing = part(8)
-  const healAt = (overrides['healAt'] as number | undefined) ?? timing.int(1_000, 40_000)
   const { faults, calmAt } = faultsOf(part(9), story, healAt)
   const where = part(10)
   const mss = Math.min(client.kcp!.mtu!, server.kcp!.mtu!) - 24
@@ -193,18 +212,23 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     server,
     channels,
     cover,
+    security,
     fec,
     toServer,
     toClient,
     socketBytes: 2 ** where.int(16, 22),
     startAt: clockStart(where),
     startSn:
-      channels === 1 && story !== 'restart' && story !== 'reborn' && where.chance(0.2)
+      channels === 1 &&
+      story !== 'restart' &&
+      story !== 'reborn' &&
+      where.chance(0.2) &&
+      security === undefined
         ? { client: nearWrap(where), server: nearWrap(where) }
         : undefined,
     healAt: Math.max(healAt, calmAt),
-    faults,
-    traffic: { client: traffic(part(12)), server: traffic(part(13)) },
+    faults: [...faults, ...movesOf(security)],
+    traffic: { client: later(traffic(part(12)), security), server: traffic(part(13)) },
     ttl: streamMode
       ? { client: undefined, server: undefined }
       : { client: ttlOf(part(15), overrides), server: ttlOf(part(16), overrides) },

@@ -8,16 +8,19 @@ import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
 import { LossDetector } from '../../src/core/loss-detector.ts'
 import { RttEstimator } from '../../src/core/rtt.ts'
+import { ReplayWindow } from '../../src/secure/replay-window.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
 import { parseArgs, wholeNumber } from './args.ts'
 import { Flow, FlowReader } from './flow.ts'
 import { Failure } from './oracle.ts'
-import { checkOverrides, planOf, type Story } from './plan.ts'
+import { checkOverrides, PROFILES, planOf, type Story } from './plan.ts'
 import { shadow } from './shadow.ts'
 import { count, merge, noTotals } from './summary.ts'
 import { runPlan } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 400)
+/** A tenth as many as those of all kinds, and a little more each. */
+const SECURE_SEEDS = Math.ceil(SEEDS / 8)
 
 test(`what was sent arrives, and both ends get to know the end: ${SEEDS} seeds`, () => {
   const ends: Record<string, number> = {}
@@ -37,7 +40,44 @@ test(`what was sent arrives, and both ends get to know the end: ${SEEDS} seeds`,
 test('seeds that found a fault once', () => {
   // A window that was told in segments of the wrong size, with and without a session; losses that were told late when two
   // flushes of one millisecond had sent again.
-  for (const seed of [62_614, 74_577, 77_197, 131_727, 46_044, 55_874, 198_506]) runPlan(planOf(seed))
+  for (const seed of [62_614, 74_577, 77_197, 131_727, 46_044, 55_874, 198_506])
+    runPlan(planOf(seed, { security: 'none' }))
+})
+
+test(`with security everything arrives, in each association its own: ${SECURE_SEEDS} seeds`, () => {
+  const seen: Record<string, number> = {}
+  for (let seed = 1; seed <= SECURE_SEEDS; seed++) {
+    try {
+      const { security } = runPlan(planOf(seed, PROFILES['secure']))
+      for (const [name, count] of Object.entries(security!)) seen[name] = (seen[name] ?? 0) + count
+    } catch (error) {
+      const again = `npm run sim -- --seed ${seed} --profile secure --trace`
+      throw new Failure(`seed ${seed}: ${(error as Error).message}\n  ${again}`)
+    }
+  }
+  // What may happen does, and what is refused is of every kind that one client can cause.
+  const all = ['handshakes', 'rekeys', 'migrations', 'challenges', 'cookies', 'plain', 'foreign', 'blocked']
+  const refused = ['strangers', 'repeated', 'unknown', 'replayed', 'forged']
+  for (const name of [...all, ...refused]) ok(seen[name]! > 0, name)
+  deepEqual([seen['unauthorized'], seen['full']], [0, 0])
+})
+
+test('a record that an end takes twice is noticed, whatever KCP makes of it', () => {
+  const { isFresh } = ReplayWindow.prototype
+  ReplayWindow.prototype.isFresh = () => true
+  try {
+    const failures: string[] = []
+    for (let seed = 1; seed <= 20; seed++) {
+      try {
+        runPlan(planOf(seed, PROFILES['secure']))
+      } catch (error) {
+        failures.push(String(error))
+      }
+    }
+    ok(failures.some((text) => /a second time/.test(text)))
+  } finally {
+    ReplayWindow.prototype.isFresh = isFresh
+  }
 })
 
 test('the same seed is the same run, datagram by datagram', () => {

@@ -1,5 +1,5 @@
 /** What many runs came to, and the worst of them. Adds up, so that parts of a long run can be put together. */
-import type { Outcome } from './world.ts'
+import type { Outcome } from './parts.ts'
 
 /** A figure and the seed that it is of. */
 export interface Worst {

@@ -5,6 +5,7 @@
  * @module
  */
 import { REDUNDANCY_MAX } from '../../src/core/config.ts'
+import { KcpError } from '../../src/core/errors.ts'
 import { readU32 } from '../../src/core/segment.ts'
 import { seqDiff } from '../../src/core/seq.ts'
 import type { PacketCipher } from '../../src/crypto/packet-cipher.ts'
@@ -14,68 +15,20 @@ import { type ResolvedSessionConfig, resolveSessionConfig } from '../../src/sess
 import { requireFec } from '../../src/session/fec-options.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
 import { KcpSession } from '../../src/session/session.ts'
-import type { PeerAddress } from '../../src/session/transport.ts'
+import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
-import { createMemoryNetwork, type MemoryNetwork, type MemoryTransport } from '../../src/sim/memory.ts'
+import { createMemoryNetwork, type MemoryNetwork } from '../../src/sim/memory.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
 import { cipherOf } from './cover.ts'
 import { Flow, FlowReader } from './flow.ts'
 import { HostClock } from './host.ts'
 import { Failure, Oracle, require } from './oracle.ts'
+import { type End, type Host, isOver, type Outcome, type Watch } from './parts.ts'
 import type { Fault, Plan, Side, Traffic, Way } from './plan.ts'
+import { type Flows, formatSecure, SecureLayer } from './secure.ts'
 import { shadow } from './shadow.ts'
-
-/** What a run came to. Bytes are those of UDP payloads. */
-export interface Outcome {
-  readonly virtualMs: number
-  readonly datagrams: number
-  readonly wireBytes: number
-  /** Application bytes, and segments, that arrived for the first time. */
-  readonly bytes: number
-  readonly segments: number
-  /** PUSHes sent, and of these the repeats of `redundancy`. */
-  readonly pushes: number
-  readonly repeats: number
-  /** Runs of sessions. */
-  readonly runs: number
-  /** Time that the last byte took from when the path lost nothing any more, as a share of what it may take. */
-  readonly patience: number
-  /** Why the sessions ended, by reason. */
-  readonly ends: Readonly<Record<string, number>>
-  /** Of every datagram and its time. */
-  readonly hash: number
-}
-
-/** One session, who writes to it and who reads from it. */
-interface End {
-  readonly name: string
-  readonly host: Host
-  readonly session: KcpSession
-  readonly oracle: Oracle
-  readonly flow: Flow
-  readonly traffic: Traffic
-  /** Reads what the peer sends; undefined where nothing can be said about it. */
-  reader: FlowReader | undefined
-  /** Messages written. */
-  written: number
-  /** Messages with a time limit of which it is not known yet what becomes of them. */
-  unsettled: number
-  waiting: boolean
-}
-
-/** A process: what runs on one of the two machines at a time. */
-interface Host {
-  readonly side: Side
-  readonly clock: HostClock
-  readonly scheduler: Scheduler
-  readonly transport: MemoryTransport
-  readonly ends: End[]
-  readonly acceptor: Acceptor<PeerAddress> | undefined
-  deaf: boolean
-  alive: boolean
-}
 
 const CLIENT: PeerAddress = { address: 'client', port: 1, family: 'IPv4' }
 const SERVER: PeerAddress = { address: 'server', port: 1, family: 'IPv4' }
@@ -91,14 +44,6 @@ const PUSHES_MAX = 160
 /** How often it is looked at whether a run is over, ms. */
 const LOOK_EVERY = 500
 
-/** Who looks on. */
-export interface Watch {
-  /** Gets a line for each datagram. */
-  readonly story?: (line: string) => void
-  /** Whether the readable engine runs beside every session's; true unless told otherwise. */
-  readonly twin?: boolean
-}
-
 export class World {
   private readonly plan: Plan
   private readonly prng: Prng
@@ -112,7 +57,8 @@ export class World {
   private server!: Host
   /** All that ever were. */
   private readonly ends: End[] = []
-  private readonly flows: Record<Side, Flow[]> = { client: [], server: [] }
+  private readonly flows: Flows = { client: [], server: [] }
+  private readonly secure: SecureLayer | undefined
   private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
   private readonly conditions: Record<Way, LinkConditions>
   private healed = false
@@ -132,6 +78,10 @@ export class World {
     this.setLinks()
     const { channels } = plan
     this.conv = channels * Math.max(1, this.prng.int(1, Math.floor((2 ** 32 - channels) / channels)))
+    if (plan.security !== undefined)
+      this.secure = new SecureLayer(plan, this.network, this.clock, (line) =>
+        this.story?.(`${this.time()} ${line}`),
+      )
     this.server = this.startServer(plan.traffic.server)
     this.client = this.startClient()
     for (const fault of plan.faults) this.at(fault.at, () => this.happen(fault))
@@ -146,13 +96,17 @@ export class World {
     let healedAt = Number.NaN
     for (let at = clock.now() + LOOK_EVERY; ; at += LOOK_EVERY) {
       clock.runUntil(at)
-      if (this.healed && Number.isNaN(healedAt)) {
+      const connecting = this.secure?.connecting === true
+      if (connecting && this.healed) this.secure!.look(at - this.startAt - this.plan.healAt, this.turn)
+      if (this.healed && Number.isNaN(healedAt) && !connecting) {
         healedAt = at
         bound = this.patience()
       }
-      if (Number.isNaN(deliveredAt) && this.ends.every((end) => this.arrived(end))) deliveredAt = at
-      if (this.healed && this.ends.every(({ session, host }) => session.closed || !host.alive)) break
-      if (this.survives && this.healed) {
+      if (Number.isNaN(deliveredAt) && !connecting && this.ends.every((end) => this.arrived(end)))
+        deliveredAt = at
+      if (this.healed && !connecting && this.ends.every(({ session, host }) => session.closed || !host.alive))
+        break
+      if (this.survives && this.healed && !connecting) {
         require(!Number.isNaN(deliveredAt) || at - healedAt <= bound, () =>
           `not everything has arrived ${Math.round(at - healedAt)} ms after the path healed: ${this.tell()}`)
       }
@@ -160,6 +114,7 @@ export class World {
     }
     for (const end of this.ends) while (end.host.alive && end.session.readable) this.pump(end)
     this.judge()
+    this.secure?.judge((ms) => clock.advance(ms))
     const took = clock.now() - this.startAt
     const sum = (of: (end: End) => number): number => this.ends.reduce((all, end) => all + of(end), 0)
     const links = [this.network.link('client', 'server'), this.network.link('server', 'client')]
@@ -179,6 +134,7 @@ export class World {
       runs: this.runs,
       patience: this.survives ? Math.max(0, deliveredAt - healedAt) / bound || 0 : 0,
       ends,
+      security: this.secure?.totals,
       hash: this.hash,
     }
   }
@@ -202,13 +158,14 @@ export class World {
         random: () => this.prng.u32(),
         hasBacklog: () => true,
         channels: plan.channels,
-        onSessions: (sessions) => {
-          for (const [i, session] of sessions.entries()) this.addEnd(host, session, i, traffic)
+        onSessions: (sessions, peer) => {
+          const flows = this.secure?.flowsOf(peer) ?? this.flows
+          for (const [i, session] of sessions.entries()) this.addEnd(host, session, i, traffic, flows)
         },
       })
     })
     if (plan.startSn === undefined) {
-      host.transport.start({
+      void host.transport.start({
         onDatagram: (datagram, peer) => {
           const copy = datagram.slice()
           host.clock.arrive(copy.length, () => {
@@ -219,6 +176,8 @@ export class World {
         },
         onError: () => undefined,
         onClose: () => undefined,
+        onPeerClosed: (peer, error) => host.acceptor!.peerClosed(peer, error),
+        onLargerDatagrams: (peer, size) => host.acceptor!.largerDatagrams(peer, size),
       })
       return host
     }
@@ -234,13 +193,18 @@ export class World {
   private startClient(): Host {
     const { plan } = this
     const config = resolveSessionConfig(plan.client)
-    const host = this.startHost('client', () => undefined)
-    const path = this.pathTo(SERVER, host, config.kcp.mtu, cipherOf(plan.cover, this.prng.fork()))
-    for (let i = 0; i < plan.channels; i++) {
-      this.addEnd(host, this.openSession(host, path, config, i, path.sessions[0]), i, plan.traffic.client)
+    const begin = (): void => {
+      const path = this.pathTo(SERVER, host, config.kcp.mtu, cipherOf(plan.cover, this.prng.fork()))
+      for (let i = 0; i < plan.channels; i++) {
+        this.addEnd(host, this.openSession(host, path, config, i, path.sessions[0]), i, plan.traffic.client)
+      }
+      this.receiveBy(host, path)
+      for (const end of host.ends) this.pump(end)
+      // As connect does: who has nothing to say yet may have to ask.
+      if (this.secure !== undefined) for (const { session } of host.ends) host.scheduler.touch(session)
     }
-    this.receiveBy(host, path)
-    for (const end of host.ends) this.pump(end)
+    const host = this.startHost('client', () => undefined, begin)
+    if (this.secure === undefined) begin()
     return host
   }
 
@@ -293,17 +257,23 @@ export class World {
 
   private startHost(
     side: Side,
-    door: (transport: MemoryTransport, scheduler: Scheduler) => Acceptor<PeerAddress> | undefined,
+    door: (
+      transport: DatagramTransport<PeerAddress>,
+      scheduler: Scheduler,
+    ) => Acceptor<PeerAddress> | undefined,
+    begin: () => void = () => undefined,
   ): Host {
     const clock = new HostClock(this.clock, this.plan.socketBytes)
     const scheduler = new Scheduler(clock)
-    const transport = this.network.transport(side, { port: 1 })
+    const layer = side === 'client' ? this.secure?.client(clock, SERVER, begin) : this.secure?.server(clock)
+    const transport = layer ?? this.network.transport(side, { port: 1 })
+    const socket = layer?.socket ?? transport
     const acceptor = door(transport, scheduler)
-    return { side, clock, scheduler, transport, ends: [], acceptor, deaf: false, alive: true }
+    return { side, clock, scheduler, transport, socket, ends: [], acceptor, deaf: false, alive: true }
   }
 
   private receiveBy(host: Host, path: ClientPath<PeerAddress>, open?: () => void): void {
-    host.transport.start({
+    void host.transport.start({
       onDatagram: (datagram) => {
         const copy = datagram.slice()
         host.clock.arrive(copy.length, () => {
@@ -315,19 +285,33 @@ export class World {
       },
       onError: () => undefined,
       onClose: () => undefined,
+      onPeerClosed: (_, error) => {
+        for (const { session } of host.ends) {
+          if (error === undefined) session.refused(new KcpError('ERR_KCP_RESET', 'the peer has left'))
+          else session.fail('reset', error)
+          session.onChange?.()
+        }
+      },
+      onLargerDatagrams: (_, size) => path.largerDatagrams(size),
     })
   }
 
-  private addEnd(host: Host, session: KcpSession, channel: number, traffic: readonly Traffic[]): void {
+  private addEnd(
+    host: Host,
+    session: KcpSession,
+    channel: number,
+    traffic: readonly Traffic[],
+    flows: Flows = this.secure?.flowsOf(undefined) ?? this.flows,
+  ): void {
     const { plan } = this
     const other: Side = host.side === 'client' ? 'server' : 'client'
     const stream = session.kcp.stream
     const flowOf = (side: Side): Flow => {
-      this.flows[side][channel] ??= new Flow(plan.seed * 64 + channel * 2 + Number(side === 'client'), stream)
-      return this.flows[side][channel]
+      flows[side][channel] ??= new Flow(plan.seed * 64 + channel * 2 + Number(side === 'client'), stream)
+      return flows[side][channel]
     }
-    const trusted = plan.story !== 'reborn' && plan.story !== 'damaged'
-    const mtu = (other === 'client' ? plan.client : plan.server).kcp!.mtu!
+    const trusted = this.secure !== undefined || (plan.story !== 'reborn' && plan.story !== 'damaged')
+    const mtu = this.secure !== undefined ? 1_500 : (other === 'client' ? plan.client : plan.server).kcp!.mtu!
     if (plan.startSn !== undefined) {
       session.kcp.snd.sndNxt = session.kcp.sndUna = plan.startSn[host.side]
       session.kcp.rcv.rcvNxt = plan.startSn[other]
@@ -387,6 +371,7 @@ export class World {
       session.end(now)
       host.scheduler.touch(session)
     }
+    if (this.secure !== undefined && host.side === 'client' && isOver(host)) this.secure.release(host.clock)
   }
 
   /** The ticket of a message that is only sent within a time; 0 for others. */
@@ -474,13 +459,17 @@ export class World {
       case 'kill':
         this.kill(host!, fault.ms)
         break
+      case 'move':
+        this.secure?.move()
+        break
     }
   }
 
   private kill(host: Host, backAfter: number): void {
     host.alive = false
     host.clock.kill()
-    host.transport.close()
+    void host.socket.close()
+    this.secure?.killed(host.side)
     if (backAfter < 0) return
     this.after(backAfter, () => {
       if (host.side === 'client') {
@@ -531,10 +520,7 @@ export class World {
    */
   private get hardToBegin(): boolean {
     const { toServer, toClient, faults, server } = this.plan
-    const turn = [toServer, toClient].reduce(
-      (sum, one) => sum + one.delayMs! + one.jitterMs! + one.reorderMs!,
-      0,
-    )
+    const { turn } = this
     const bad = (one: LinkConditions): boolean =>
       one.loss! > 0.1 || one.burst !== null || (one.rateBytesPerSec ?? 1e9) < 50_000
     const { keepAlive = 0, kcp } = server
@@ -546,6 +532,12 @@ export class World {
       kcp!.interval! > 1_000 ||
       faults.some(({ at }) => at < 15_000)
     )
+  }
+
+  /** The longest way there and back at first, but for what waits for a narrow hop. */
+  private get turn(): number {
+    const { toServer, toClient } = this.plan
+    return [toServer, toClient].reduce((sum, one) => sum + one.delayMs! + one.jitterMs! + one.reorderMs!, 0)
   }
 
   /** The server's end of a channel is born a second time: what the first one said may be on its way still. */
@@ -564,6 +556,8 @@ export class World {
     const waits = ({ rateBytesPerSec = 1e9, queueBytes = 0 }: LinkConditions): boolean =>
       queueBytes / rateBytesPerSec > 1
     return (
+      // Who is on the path may have kept a datagram that was lost, and hand it over later.
+      (this.plan.security?.attacks ?? 0) > 0 ||
       waits(toServer) ||
       waits(toClient) ||
       faults.some(
@@ -576,6 +570,7 @@ export class World {
   private get survives(): boolean {
     const { plan } = this
     if (plan.story !== 'steady') return false
+    if (this.secure !== undefined) return true
     const unmet = this.server.ends.some(
       ({ session, reader }) =>
         session.closed && (!session.proven || (session.closeReason === 'reset' && reader?.bytes === 0)),
@@ -719,9 +714,11 @@ export class World {
     const bytes = this.plan.cover === 'checksum' ? datagram.subarray(20) : datagram
     const arrow = { send: '>', deliver: '<', drop: 'x' }[event] ?? event
     const text =
-      this.plan.cover === 'aead'
-        ? `<${datagram.length} B sealed>`
-        : formatDatagram(bytes, { conv: this.conv })
+      this.secure !== undefined
+        ? formatSecure(datagram)
+        : this.plan.cover === 'aead'
+          ? `<${datagram.length} B sealed>`
+          : formatDatagram(bytes, { conv: this.conv })
     this.story(`${this.time()} ${from} ${arrow} ${text}`)
   }
 
