@@ -97,8 +97,10 @@ export class World {
     for (let at = clock.now() + LOOK_EVERY; ; at += LOOK_EVERY) {
       clock.runUntil(at)
       const connecting = this.secure?.connecting === true
+      // Who has nothing to say yet lets nobody wait.
+      const early = connecting || at - this.startAt < (this.plan.security?.idle ?? 0)
       if (connecting && this.healed) this.secure!.look(at - this.startAt - this.plan.healAt, this.turn)
-      if (this.healed && Number.isNaN(healedAt) && !connecting) {
+      if (this.healed && Number.isNaN(healedAt) && !early) {
         healedAt = at
         bound = this.patience()
       }
@@ -106,7 +108,7 @@ export class World {
         deliveredAt = at
       if (this.healed && !connecting && this.ends.every(({ session, host }) => session.closed || !host.alive))
         break
-      if (this.survives && this.healed && !connecting) {
+      if (this.survives && this.healed && !early) {
         require(!Number.isNaN(deliveredAt) || at - healedAt <= bound, () =>
           `not everything has arrived ${Math.round(at - healedAt)} ms after the path healed: ${this.tell()}`)
       }
