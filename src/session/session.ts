@@ -676,8 +676,8 @@ export class KcpSession implements Task {
     const ts = this.ts(now)
     if (kcp.hasTimer) wait = seqDiff(kcp.timerAt, ts)
     if (kcp.snd.queued > 0 && kcp.probe.wait > 0) wait = Math.min(wait, seqDiff(kcp.probe.at, ts))
-    // What a pacing budget held back goes on at the next interval.
-    if (kcp.snd.fresh !== kcp.sndNxt) wait = 0
+    // What a pacing budget held back goes on at the next interval; so does what a controller may let go by then.
+    if (kcp.snd.fresh !== kcp.sndNxt || (kcp.snd.queued > 0 && kcp.congestion !== null)) wait = 0
     return Math.max(Math.floor(now) + wait, flushedAt + this.config.flushInterval)
   }
 

@@ -318,3 +318,27 @@ test('a peer that has left after its Fin, and has everything of ours, left in pe
     equal(server.closeError?.code, reason === 'peer' ? undefined : (error?.code ?? 'ERR_KCP_RESET'))
   }
 })
+
+test('a controller that lets nothing go in one flush is asked again in the next interval', () => {
+  const pair = opened({ config: { preset: 'fast', keepAlive: 0, idleTimeout: 0 } })
+  const { client, server, clock } = pair
+  let asked = 0
+  client.kcp.setCongestion({
+    name: 'shut for a while',
+    onTick: (state) => {
+      state.cwnd = ++asked < 5 ? 0 : 1
+    },
+  })
+  // Nothing is in flight, so no timer and no answer of the peer would ever bring the next flush.
+  equal(client.kcp.snd.inFlight, 0)
+  pair.write(client, Uint8Array.of(7))
+  clock.advance(client.config.flushInterval * 3)
+  equal(client.kcp.snd.queued, 1)
+  clock.advance(client.config.flushInterval * 3 + 20)
+  deepEqual(pair.read(server), Uint8Array.of(7))
+  // With nothing to send nobody is asked.
+  clock.advance(1_000)
+  const before = asked
+  clock.advance(10_000)
+  equal(asked, before)
+})

@@ -26,6 +26,10 @@ export class Oracle {
   mostQueued = 0
   private readonly peerMss: number
   private checks = 0
+  /** The largest that were ever set: what is there when a window shrinks stays. */
+  private sndWnd = 0
+  private rcvWnd = 0
+  private mss = 0
   private una: number
   private rcvNxt: number
 
@@ -42,7 +46,10 @@ export class Oracle {
     const { kcp, config } = session
     const { snd, rcv } = kcp
     const span = seqDiff(kcp.sndNxt, kcp.sndUna)
-    require(span >= 0 && span <= kcp.sndWnd, () => `${span} numbers in flight, the window is ${kcp.sndWnd}`)
+    this.sndWnd = Math.max(this.sndWnd, kcp.sndWnd)
+    this.rcvWnd = Math.max(this.rcvWnd, rcv.rcvWnd)
+    this.mss = Math.max(this.mss, kcp.mss)
+    require(span >= 0 && span <= this.sndWnd, () => `${span} numbers in flight, the window is ${kcp.sndWnd}`)
     require(snd.inFlight >= 0 && snd.inFlight <= span, () => `${snd.inFlight} in flight of ${span}`)
     require(snd.bytes >= 0 && (snd.bytes > 0 || true), () => `${snd.bytes} bytes to send`)
     require(seqDiff(kcp.sndUna, this.una) >= 0, () => `una went back from ${this.una} to ${kcp.sndUna}`)
@@ -50,7 +57,7 @@ export class Oracle {
       `rcvNxt went back from ${this.rcvNxt} to ${kcp.rcvNxt}`)
     this.una = kcp.sndUna
     this.rcvNxt = kcp.rcvNxt
-    require(rcv.early >= 0 && rcv.queued >= 0 && rcv.queued + rcv.early <= 2 * rcv.rcvWnd, () =>
+    require(rcv.early >= 0 && rcv.queued >= 0 && rcv.queued + rcv.early <= 2 * this.rcvWnd, () =>
       `${rcv.queued} readable and ${rcv.early} early in a window of ${rcv.rcvWnd}`)
     // What completes a message that nobody could read otherwise is let in above the limit.
     const most = config.maxRecvBytes + 255 * peerMss
@@ -69,6 +76,7 @@ export class Oracle {
   recount(): void {
     const { kcp } = this.session
     const { snd, sndUna: base } = kcp
+    const { capRto } = kcp.config.hardening
     const span = seqDiff(kcp.sndNxt, base)
     let count = 0
     for (let i = 0; i < span; i++) {
@@ -76,10 +84,10 @@ export class Oracle {
       if (!snd.has(sn)) continue
       count++
       const [xmit, rto] = [snd.xmitOf(sn), snd.rtoOf(sn)]
-      require(snd.lenOf(sn) >= 0 && snd.lenOf(sn) <= kcp.mss, () => `sn ${sn} has ${snd.lenOf(sn)} bytes`)
+      require(snd.lenOf(sn) >= 0 && snd.lenOf(sn) <= this.mss, () => `sn ${sn} has ${snd.lenOf(sn)} bytes`)
       require(xmit >= 0 && (snd.isUnsent(sn) || xmit > 0), () => `sn ${sn} went out ${xmit} times`)
       if (snd.isUnsent(sn)) continue
-      require(rto > 0 && rto <= RTO_MAX, () => `sn ${sn} has an RTO of ${rto} ms`)
+      require(rto > 0 && (rto <= RTO_MAX || !capRto), () => `sn ${sn} has an RTO of ${rto} ms`)
       const wait = seqDiff(snd.resendAtOf(sn), kcp.now)
       require(wait <= rto + RTO_MAX, () => `sn ${sn} is sent again only in ${wait} ms`)
       // The timer of the flight may fire too early, never too late.

@@ -25,6 +25,9 @@ export interface Outcome {
   readonly repeats: number
   /** Runs of sessions. */
   readonly runs: number
+  /** Messages that arrived out of band, and changes of settings. */
+  readonly unreliable: number
+  readonly changes: number
   /** Time that the last byte took from when the path lost nothing any more, as a share of what it may take. */
   readonly patience: number
   /** Why the sessions ended, by reason. */

@@ -3,7 +3,7 @@
  * part draws from a generator of its own, so that a setting that is fixed from outside leaves the rest as it was.
  * @module
  */
-import { type KcpConfig, MTU_MIN } from '../../src/core/config.ts'
+import { HARDENED, type KcpConfig, type KcpHardening, MTU_MIN } from '../../src/core/config.ts'
 import { FEC_OVERHEAD } from '../../src/fec/header.ts'
 import { RECORD_OVERHEAD } from '../../src/secure/wire.ts'
 import type { KcpSessionConfig } from '../../src/session/config.ts'
@@ -11,6 +11,7 @@ import type { FecOptions } from '../../src/session/fec-options.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
 import { later, movesOf, type SecurityPlan, securityOf } from './secure.ts'
+import { INDEX_SIZE } from './unreliable.ts'
 
 /**
  * What is asked of a run.
@@ -42,6 +43,8 @@ export type Fault =
   | { readonly kind: 'kill'; readonly at: number; readonly ms: number; readonly side: Side }
   /** The client has another address; only where that is allowed for, with security. */
   | { readonly kind: 'move'; readonly at: number }
+  /** The application sets something else on its engines. */
+  | { readonly kind: 'change'; readonly at: number; readonly side: Side; readonly settings: KcpConfig }
 
 export type Way = 'toServer' | 'toClient'
 
@@ -68,7 +71,7 @@ export interface Plan {
   /** The authenticated mode; then there is no other cover, and nothing is damaged. */
   readonly security: SecurityPlan | undefined
   /** Forward error correction; each end has its own numbers, and takes the other's when they are told or found out. */
-  readonly fec: FecOptions | undefined
+  readonly fec: Readonly<Record<Side, FecOptions | undefined>>
   readonly toServer: LinkConditions
   readonly toClient: LinkConditions
   /** Bytes that wait for a process that stands still; more are lost, as in a socket. */
@@ -83,6 +86,12 @@ export interface Plan {
   readonly traffic: Readonly<Record<Side, readonly Traffic[]>>
   /** Messages that are only sent within a time. In a stream there are none. */
   readonly ttl: Readonly<Record<Side, Ttl | undefined>>
+  /** What is sent out of band, by channel; where there is no FEC nothing is. */
+  readonly unreliable: Readonly<Record<Side, readonly Traffic[]>>
+  /** The seed of a side's congestion controller, if it has one. */
+  readonly steered: Readonly<Record<Side, number | undefined>>
+  /** Payload bytes that a server's sessions may keep together; undefined: plenty. */
+  readonly maxMemory: number | undefined
   /** Messages that a reader takes in one turn. */
   readonly readsPerTurn: number
 }
@@ -119,6 +128,10 @@ const PLAN_FIELDS = [
   'readsPerTurn',
   'loss',
   'healAt',
+  'changes',
+  'unreliable',
+  'steered',
+  'maxMemory',
 ] as const
 const SESSION_FIELDS: ReadonlySet<string> = new Set([
   'preset',
@@ -149,6 +162,7 @@ const KCP_FIELDS: ReadonlySet<string> = new Set([
   'maxInFlight',
   'lossDetection',
   'redundancy',
+  'hardening',
 ])
 
 /** Throws a TypeError for a name that no override has. */
@@ -180,18 +194,18 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     security !== undefined
       ? 'none'
       : ((overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story))
-  const fec = 'fec' in overrides ? (overrides['fec'] as FecOptions | undefined) : fecOf(part(14))
+  const fec = fecsOf(part(14), part(17), overrides)
   const fixed = {
     streamMode,
     least:
       MTU_MIN +
       (cover === 'none' ? 0 : CIPHER_ROOM) +
       (security === undefined ? 0 : RECORD_OVERHEAD) +
-      (fec === undefined ? 0 : FEC_OVERHEAD),
+      (fec.client === undefined ? 0 : FEC_OVERHEAD),
     mortal: story !== 'steady',
   }
-  const client = sessionConfig(part(4), fixed, overrides)
-  const server = sessionConfig(part(5), fixed, overrides)
+  const client = sessionConfig(part(4), part(18), fixed, overrides)
+  const server = sessionConfig(part(5), part(19), fixed, overrides)
   const links = part(6)
   const damage = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
   const corrupt = security?.corrupt ?? damage
@@ -199,6 +213,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const toServer = path(links, corrupt, overrides)
   const toClient = alike ? toServer : path(links, corrupt, overrides)
   const { faults, calmAt } = faultsOf(part(9), story, healAt)
+  const changes = changesOf(part(20), healAt, fixed, { client, server }, overrides)
   const where = part(10)
   const mss = Math.min(client.kcp!.mtu!, server.kcp!.mtu!) - 24
   const volume = part(11)
@@ -227,11 +242,17 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
         ? { client: nearWrap(where), server: nearWrap(where) }
         : undefined,
     healAt: Math.max(healAt, calmAt),
-    faults: [...faults, ...movesOf(security)],
+    faults: [...faults, ...movesOf(security), ...changes],
     traffic: { client: later(traffic(part(12)), security), server: traffic(part(13)) },
     ttl: streamMode
       ? { client: undefined, server: undefined }
       : { client: ttlOf(part(15), overrides), server: ttlOf(part(16), overrides) },
+    unreliable: {
+      client: unreliableOf(part(21), channels, healAt, overrides),
+      server: unreliableOf(part(22), channels, healAt, overrides),
+    },
+    steered: { client: steeredOf(part(23), overrides), server: steeredOf(part(24), overrides) },
+    maxMemory: maxMemoryOf(part(25), overrides),
     readsPerTurn:
       (overrides['readsPerTurn'] as number | undefined) ?? (where.chance(0.3) ? where.int(1, 3) : 1e9),
   }
@@ -256,14 +277,72 @@ function coverOf(prng: Prng, story: Story): Plan['cover'] {
   return at < 0.75 ? 'none' : at < 0.95 ? 'checksum' : 'aead'
 }
 
-function fecOf(prng: Prng): FecOptions | undefined {
-  const shape = { data: prng.int(1, 12), parity: prng.int(1, 4) }
-  return prng.chance(0.15) ? shape : undefined
+function fecsOf(prng: Prng, others: Prng, overrides: Overrides): Plan['fec'] {
+  if ('fec' in overrides) {
+    const both = overrides['fec'] as FecOptions | undefined
+    return { client: both, server: both }
+  }
+  const shape = (from: Prng): FecOptions => ({ data: from.int(1, 12), parity: from.int(1, 4) })
+  const client = shape(prng)
+  if (!prng.chance(0.15)) return { client: undefined, server: undefined }
+  return { client, server: others.chance(0.5) ? client : shape(others) }
 }
 
 function ttlOf(prng: Prng, overrides: Overrides): Ttl | undefined {
   const drawn = prng.chance(0.3) ? { share: prng.next(), ms: spread(prng, 1, 5_000) } : undefined
   return 'ttl' in overrides ? (overrides['ttl'] as Ttl | undefined) : drawn
+}
+
+/** Mostly nothing; else a few small datagrams, of up to what a large one holds. */
+function unreliableOf(prng: Prng, channels: number, healAt: number, overrides: Overrides): Traffic[] {
+  const drawn = (): Traffic => {
+    const count = prng.chance(0.5) ? 0 : prng.int(1, 50)
+    const sizes = Array.from({ length: count }, () => spread(prng, INDEX_SIZE, 1_500))
+    return { sizes, at: sizes.map(() => prng.int(0, healAt)).sort((a, b) => a - b) }
+  }
+  const all = Array.from({ length: channels }, drawn)
+  return overrides['unreliable'] === false ? [] : all
+}
+
+function steeredOf(prng: Prng, overrides: Overrides): number | undefined {
+  const seed = prng.u32()
+  return ((overrides['steered'] as boolean | undefined) ?? prng.chance(0.05)) ? seed : undefined
+}
+
+function maxMemoryOf(prng: Prng, overrides: Overrides): number | undefined {
+  const drawn = prng.chance(0.05) ? spread(prng, 4_000, 200_000) : undefined
+  return 'maxMemory' in overrides ? (overrides['maxMemory'] as number | undefined) : drawn
+}
+
+/** Mostly all switches, as sessions have them; else none, or any. */
+function hardeningOf(prng: Prng): KcpHardening {
+  const kind = prng.next()
+  const names = Object.keys(HARDENED) as (keyof KcpHardening)[]
+  const on = (): boolean => kind < 0.85 || (kind > 0.9 && prng.chance(0.5))
+  return Object.fromEntries(names.map((name) => [name, on()])) as unknown as KcpHardening
+}
+
+/** What an application sets while conversations run: any of what it may have begun with. Nothing above its first mtu. */
+function changesOf(
+  prng: Prng,
+  healAt: number,
+  fixed: Fixed,
+  sides: Readonly<Record<Side, { readonly kcp: KcpConfig }>>,
+  overrides: Overrides,
+): Fault[] {
+  const count = prng.chance(0.85) ? 0 : prng.int(1, 4)
+  const changes = Array.from({ length: count }, (): Fault => {
+    const side: Side = prng.chance(0.5) ? 'client' : 'server'
+    const at = prng.int(0, healAt)
+    const { kcp } = sessionConfig(prng.fork(), prng.fork(), fixed, overrides)
+    const settings: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(kcp)) {
+      if (name === 'streamMode' || name === 'hardening' || prng.chance(0.7)) continue
+      settings[name] = name === 'mtu' ? Math.min(value as number, sides[side].kcp.mtu!) : value
+    }
+    return { kind: 'change', at, side, settings: settings as KcpConfig }
+  })
+  return overrides['changes'] === false ? [] : changes
 }
 
 /** Some seeds begin shortly before a u32 or an i32 of ms is full. */
@@ -280,9 +359,18 @@ function spread(prng: Prng, low: number, high: number): number {
   return Math.round(low * (high / low) ** prng.next())
 }
 
+/** What all configurations of a seed have in common. */
+interface Fixed {
+  readonly streamMode: boolean
+  /** Smallest mtu. */
+  readonly least: number
+  readonly mortal: boolean
+}
+
 function sessionConfig(
   prng: Prng,
-  fixed: { readonly streamMode: boolean; readonly least: number; readonly mortal: boolean },
+  switches: Prng,
+  fixed: Fixed,
   overrides: Overrides,
 ): KcpSessionConfig & { readonly kcp: KcpConfig } {
   const { streamMode, least, mortal } = fixed
@@ -302,6 +390,7 @@ function sessionConfig(
     lossDetection: prng.chance(0.5) ? 'time' : 'count',
     redundancy: ([0, 0, 1, 1.5, 2, 4, 'auto'] as const)[prng.int(0, 6)]!,
     maxInFlight: prng.chance(0.2) ? prng.int(1, 60) : 0,
+    hardening: hardeningOf(switches),
   }
   const session: Record<string, unknown> = {
     preset: (['default', 'normal', 'fast', 'turbo'] as const)[prng.int(0, 3)]!,

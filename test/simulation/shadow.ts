@@ -18,6 +18,7 @@ type Call =
   | 'flush'
   | 'expire'
   | 'setMtu'
+  | 'applyConfig'
   | 'trim'
 type Budget = ReferenceEngine['budget']
 
@@ -115,6 +116,7 @@ class Shadow {
     this.twice('flush', (now) => slow.flush(now ?? fast.now))
     this.twice('expire', (now) => slow.expire(now ?? fast.now))
     this.twice('setMtu', () => void (slow.config = fast.config))
+    this.twice('applyConfig', () => void (slow.config = fast.config))
     this.twice('trim', () => slow.trim())
     const release = fast.release.bind(fast)
     fast.release = () => {

@@ -16,6 +16,7 @@ import { Failure } from './oracle.ts'
 import { checkOverrides, PROFILES, planOf, type Story } from './plan.ts'
 import { shadow } from './shadow.ts'
 import { count, merge, noTotals } from './summary.ts'
+import { UnreliableFlow } from './unreliable.ts'
 import { runPlan } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 400)
@@ -40,12 +41,14 @@ test(`what was sent arrives, and both ends get to know the end: ${SEEDS} seeds`,
 test('seeds that found a fault once', () => {
   // A window that was told in segments of the wrong size, with and without a session; losses that were told late when two
   // flushes of one millisecond had sent again.
+  const asThen = { hardening: true, changes: false, unreliable: false, steered: false, maxMemory: undefined }
   for (const seed of [62_614, 74_577, 77_197, 131_727, 46_044, 55_874, 198_506])
-    runPlan(planOf(seed, { security: 'none' }))
+    runPlan(planOf(seed, { ...asThen, security: 'none' }))
   // With security: a client that was silent for 30 s; the answer to the last Fin was lost; a first segment that was late for
   // ten seconds; a timer without end; a clock that jumped while new keys were asked for; a way there and back of more than
   // five seconds; a binding that was not the same at both ends.
-  for (const seed of [1, 55, 197, 573, 1_020, 1_114, 1_636]) runPlan(planOf(seed, PROFILES['secure']))
+  for (const seed of [1, 55, 197, 573, 1_020, 1_114, 1_636])
+    runPlan(planOf(seed, { ...PROFILES['secure'], ...asThen }))
 })
 
 test(`with security everything arrives, in each association its own: ${SECURE_SEEDS} seeds`, () => {
@@ -147,6 +150,34 @@ test('messages with a time limit expire in some seeds, and leave in others', () 
     runPlan(planOf(seed, { streamMode: false, ttl: { share: 0.5, ms: 300 } }), { story })
   }
   ok(outcomes.has('sent') && outcomes.has('expired'), [...outcomes].join())
+})
+
+test('what comes out of band was sent, and no more often than a network repeats', () => {
+  const flow = new UnreliableFlow()
+  const payload = flow.make(20)
+  throws(() => flow.take(payload), Failure, 'never sent')
+  flow.keep(payload)
+  flow.take(payload)
+  flow.take(payload)
+  throws(() => flow.take(payload), Failure, 'three times')
+  const other = new UnreliableFlow()
+  other.keep(other.make(20))
+  throws(() => other.take(payload.map((byte, i) => (i === 19 ? byte ^ 1 : byte))), Failure, 'changed')
+  throws(() => other.take(payload.subarray(0, 19)), Failure, 'cut')
+})
+
+test('settings change in some seeds, messages go out of band, and windows have moods', () => {
+  const fec = { data: 3, parity: 1 }
+  let [changes, unreliable] = [0, 0]
+  for (let seed = 1; seed <= 60; seed++) {
+    const outcome = runPlan(planOf(seed, { fec }))
+    changes += outcome.changes
+    unreliable += outcome.unreliable
+  }
+  ok(changes > 10 && unreliable > 100, `${changes} and ${unreliable}`)
+  equal(planOf(9, { steered: false }).steered.client, undefined)
+  const [moody, calm] = [true, false].map((steered) => runPlan(planOf(9, { steered })))
+  ok(moody!.hash !== calm!.hash)
 })
 
 test('parts of a run add up', () => {

@@ -17,6 +17,8 @@ export interface Totals {
   pushes: number
   repeats: number
   runs: number
+  unreliable: number
+  changes: number
   ends: Record<string, number>
   worst: Record<WorstName, Worst>
   failed: { seed: number; why: string }[]
@@ -45,6 +47,8 @@ export function noTotals(): Totals {
     pushes: 0,
     repeats: 0,
     runs: 0,
+    unreliable: 0,
+    changes: 0,
     ends: {},
     worst: { perByte: none(), perPush: none(), patience: none(), datagrams: none() },
     failed: [],
@@ -60,6 +64,8 @@ const SUMS = [
   'pushes',
   'repeats',
   'runs',
+  'unreliable',
+  'changes',
 ] as const satisfies readonly (keyof Totals & keyof Outcome)[]
 
 export function count(totals: Totals, seed: number, outcome: Outcome): void {
@@ -91,12 +97,14 @@ function worse({ worst }: Totals, name: WorstName, one: Worst): void {
 
 export function describe(totals: Totals): string {
   const { seeds, virtualMs, datagrams, bytes, wireBytes, segments, pushes, ends, worst, failed } = totals
+  const { unreliable, changes } = totals
   const of = ({ value, seed }: Worst): string => `${value.toFixed(2)} (seed ${seed})`
   return [
     `${seeds} seeds, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours, ${datagrams} datagrams, ${bytes} bytes delivered`,
     `bytes sent per byte delivered ${(wireBytes / bytes).toFixed(2)}, worst ${of(worst.perByte)}`,
     `PUSHes per segment ${(pushes / segments).toFixed(2)}, worst ${of(worst.perPush)}`,
     `longest wait after healing, of what is allowed: ${of(worst.patience)}`,
+    `${unreliable} messages came out of band; settings of a conversation were changed ${changes} times`,
     `sessions ended: ${Object.entries(ends)
       .map(([why, many]) => `${why} ${many}`)
       .join(', ')}`,

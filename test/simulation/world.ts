@@ -7,7 +7,6 @@
 import { REDUNDANCY_MAX } from '../../src/core/config.ts'
 import { KcpError } from '../../src/core/errors.ts'
 import { readU32 } from '../../src/core/segment.ts'
-import { seqDiff } from '../../src/core/seq.ts'
 import type { PacketCipher } from '../../src/crypto/packet-cipher.ts'
 import { Acceptor, resolveLimits } from '../../src/session/acceptor.ts'
 import { ClientPath } from '../../src/session/client-path.ts'
@@ -29,13 +28,14 @@ import { type End, type Host, isOver, type Outcome, type Watch } from './parts.t
 import type { Fault, Plan, Side, Traffic, Way } from './plan.ts'
 import { type Flows, formatSecure, SecureLayer } from './secure.ts'
 import { shadow } from './shadow.ts'
+import { Steering } from './steering.ts'
+import { sendBeside, UnreliableFlow } from './unreliable.ts'
+import { compareCounts, describeEnds } from './verdict.ts'
 
 const CLIENT: PeerAddress = { address: 'client', port: 1, family: 'IPv4' }
 const SERVER: PeerAddress = { address: 'server', port: 1, family: 'IPv4' }
 /** No run may take longer, ms: a day ago that was an endless loop of two ends that close. */
 const RUN_MAX = 4 * 3_600_000
-/** Empty PUSHes that ask for the proof of an address, at most; no segments. */
-const CHALLENGES = 40
 /**
  * PUSHes sent for each segment at most, in any seed: with an RTO of 30 ms that grows by 15 each time (`nodelay: 2`) three
  * blackouts of a minute end 155 of them. A storm is far above that. Repeats come on top, four for each.
@@ -59,11 +59,13 @@ export class World {
   private readonly ends: End[] = []
   private readonly flows: Flows = { client: [], server: [] }
   private readonly secure: SecureLayer | undefined
+  private readonly unreliable: Record<Side, UnreliableFlow[]> = { client: [], server: [] }
   private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
   private readonly conditions: Record<Way, LinkConditions>
   private healed = false
   private hash = 0
   private runs = 0
+  private changes = 0
 
   constructor(plan: Plan, { story, twin = true }: Watch) {
     this.plan = plan
@@ -110,9 +112,9 @@ export class World {
         break
       if (this.survives && this.healed && !early) {
         require(!Number.isNaN(deliveredAt) || at - healedAt <= bound, () =>
-          `not everything has arrived ${Math.round(at - healedAt)} ms after the path healed: ${this.tell()}`)
+          `not everything has arrived ${Math.round(at - healedAt)} ms after the path healed: ${describeEnds(this.ends)}`)
       }
-      require(at - this.startAt < RUN_MAX, () => `no end after ${RUN_MAX} ms: ${this.tell()}`)
+      require(at - this.startAt < RUN_MAX, () => `no end after ${RUN_MAX} ms: ${describeEnds(this.ends)}`)
     }
     for (const end of this.ends) while (end.host.alive && end.session.readable) this.pump(end)
     this.judge()
@@ -134,6 +136,11 @@ export class World {
       pushes: sum(({ session: { kcp } }) => kcp.counters.segmentsOut + kcp.counters.repeats),
       repeats: sum(({ session }) => session.kcp.counters.repeats),
       runs: this.runs,
+      unreliable: [...this.unreliable.client, ...this.unreliable.server].reduce(
+        (all, one) => all + one.arrived,
+        0,
+      ),
+      changes: this.changes,
       patience: this.survives ? Math.max(0, deliveredAt - healedAt) / bound || 0 : 0,
       ends,
       security: this.secure?.totals,
@@ -152,10 +159,10 @@ export class World {
       return new Acceptor<PeerAddress>({
         transport,
         config,
-        limits: resolveLimits({}),
+        limits: resolveLimits({ maxMemory: plan.maxMemory }),
         codec: undefined,
         cipher,
-        fec: requireFec(plan.fec),
+        fec: requireFec(plan.fec.server),
         scheduler,
         random: () => this.prng.u32(),
         hasBacklog: () => true,
@@ -222,7 +229,7 @@ export class World {
       peer,
       codec: undefined,
       cipher,
-      fec: requireFec(plan.fec),
+      fec: requireFec(plan.fec[host.side]),
       mtu,
       conv,
       channels: plan.channels,
@@ -318,7 +325,10 @@ export class World {
       session.kcp.snd.sndNxt = session.kcp.sndUna = plan.startSn[host.side]
       session.kcp.rcv.rcvNxt = plan.startSn[other]
     }
-    if (this.twin) shadow(session.kcp)
+    const steered = plan.steered[host.side]
+    // The readable engine has no controllers.
+    if (steered !== undefined) session.kcp.setCongestion(new Steering(new Prng(steered)))
+    else if (this.twin) shadow(session.kcp)
     const end: End = {
       name: `${host.side} ${channel}`,
       host,
@@ -345,6 +355,13 @@ export class World {
       this.pump(end)
       if (session.closed) host.scheduler.remove(session)
     }
+    const [out, into] = [host.side, other].map(
+      (side) => (this.unreliable[side][channel] ??= new UnreliableFlow()),
+    )
+    if (trusted) session.onUnreliable = (payload) => into!.take(payload)
+    sendBeside(session, out!, plan.unreliable[host.side][channel] ?? { sizes: [], at: [] }, (ms, run) =>
+      host.clock.setTimeout(run, Math.max(0, this.startAt + ms - this.clock.now())),
+    )
     if (host.side === 'server') this.pump(end)
   }
 
@@ -464,6 +481,14 @@ export class World {
       case 'move':
         this.secure?.move()
         break
+      case 'change':
+        for (const { session } of host!.ends) {
+          if (session.closed) continue
+          session.kcp.applyConfig(fault.settings)
+          host!.scheduler.touch(session)
+          this.changes++
+        }
+        break
     }
   }
 
@@ -532,7 +557,7 @@ export class World {
       bad(toClient) ||
       keepAlive < 0 ||
       kcp!.interval! > 1_000 ||
-      faults.some(({ at }) => at < 15_000)
+      faults.some(({ kind, at }) => kind !== 'change' && at < 15_000)
     )
   }
 
@@ -605,7 +630,8 @@ export class World {
       const { delayMs: there = 0, jitterMs: more = 0, rateBytesPerSec: rate = 1e9 } = conditions.toServer
       const { delayMs: back = 0, jitterMs: others = 0, rateBytesPerSec: other = 1e9 } = conditions.toClient
       const peer = session.role === 'client' ? plan.server : plan.client
-      const turn = there + back + more + others + 2 * kcp.interval + 2 * peer.kcp!.interval! + 20
+      const intervals = this.ends.map((end) => end.session.kcp.interval)
+      const turn = there + back + more + others + 4 * Math.max(peer.kcp!.interval!, ...intervals) + 20
       const left = traffic.sizes.slice(written)
       const bytes = left.reduce((sum, size) => sum + size, 0) + kcp.snd.bytes
       const segments = left.reduce((sum, size) => sum + Math.ceil(size / 26) + 1, 0) + kcp.waitSnd()
@@ -613,8 +639,10 @@ export class World {
       const lastAt = (traffic.at.at(-1) ?? 0) - plan.healAt
       const sending =
         segments * turn + (plan.channels * 8 * (bytes + 50 * segments) * 1000) / Math.min(rate, other)
-      // A flight that is longer than the queue of the narrowest hop gets through a few segments at each RTO.
-      const bursts = Math.min(rate, other) < 1e9 ? 60_000 * kcp.snd.inFlight : 0
+      // A flight that is longer than the queue of the narrowest hop, or larger than the memory that channels share, gets
+      // through a few segments at each RTO.
+      const narrow = Math.min(rate, other) < 1e9 || plan.maxMemory !== undefined
+      const bursts = narrow ? 60_000 * kcp.snd.inFlight : 0
       most = Math.max(
         most,
         Math.max(0, lastAt) + 30_000 + 20 * Math.max(kcp.rtt.rto, turn) + 120_000 + 4 * sending + bursts,
@@ -649,62 +677,20 @@ export class World {
       if (this.unsureClocks && this.plan.channels > 1 && this.timedOut(session.conv)) continue
       if (this.unsureClocks) {
         require(reader!.done, () =>
-          `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${this.tell()}`)
+          `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${describeEnds(this.ends)}`)
         continue
       }
       require(session.closeError === undefined, () => `${name}: ${session.closeError}`)
       require(['local', 'peer'].includes(session.closeReason!), () =>
         `${name}: ended by ${session.closeReason}`)
       require(reader!.done, () =>
-        `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${this.tell()}`)
-      this.count(end)
+        `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${describeEnds(this.ends)}`)
+      compareCounts(end, ends, this.plan.startSn?.[end.host.side] ?? 0)
     }
   }
 
   private timedOut(conv: number): boolean {
     return this.ends.some(({ session }) => session.conv === conv && session.closeReason === 'timeout')
-  }
-
-  /** What the two ends of a channel counted has to agree. */
-  private count(end: End): void {
-    const peer = this.ends.find(({ name, session }) => name !== end.name && session.conv === end.session.conv)
-    if (peer === undefined) {
-      require(end.written === 0, () => `${end.name}: nobody heard it`)
-      return
-    }
-    const { counters: out, sndNxt } = end.session.kcp
-    const { counters: into } = peer.session.kcp
-    const first = this.plan.startSn?.[end.host.side] ?? 0
-    const segments = seqDiff(sndNxt, first)
-    require(into.segmentsIn === segments, () =>
-      `${end.name}: sent ${segments} segments, arrived ${into.segmentsIn}`)
-    const resent = out.timeoutResends + out.fastResends + out.tailProbes
-    require(out.segmentsOut === segments + resent, () =>
-      `${end.name}: ${out.segmentsOut} PUSHes, ${segments} and ${resent} again`)
-    require(into.duplicates + into.segmentsIn <= 2 * (out.segmentsOut + out.repeats + CHALLENGES), () =>
-      `${end.name}: ${into.duplicates} duplicates of ${out.segmentsOut} PUSHes`)
-    // An end without close notices takes one for noise.
-    const noise = peer.session.config.lifecycle === 'none' ? 0 : into.inputErrors
-    require(into.forgedUna === 0 && noise === 0, () =>
-      `${end.name}: of honest datagrams ${into.inputErrors} and ${into.forgedUna} were refused`)
-    require(peer.session.bytesRead === end.session.bytesWritten - end.flow.droppedBytes, () =>
-      `${end.name}: bytes were not counted`)
-  }
-
-  /** Where every end stands. */
-  private tell(): string {
-    return this.ends
-      .map(({ name, session, written, traffic, host }) => {
-        const { kcp, closeReason } = session
-        const { snd, rcv } = kcp
-        return (
-          `\n    ${name}: wrote ${written} of ${traffic.sizes.length}, read ${session.bytesRead} B, ` +
-          `${snd.queued}+${snd.inFlight} to send, ${rcv.queued}+${rcv.early} received, rto ${kcp.rtt.rto}, ` +
-          `wnd ${kcp.rmtWnd}, cwnd ${kcp.cwnd}, ${closeReason ?? session.stats(host.clock.now()).state}` +
-          `, next in ${Math.round(session.deadline() - host.clock.now())} ms${host.alive ? '' : ', killed'}`
-        )
-      })
-      .join('')
   }
 
   // ---- what is told ----------------------------------------------------------------------------------------
