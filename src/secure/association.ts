@@ -377,8 +377,8 @@ export class Association<Path> {
   /** Sends the client's question again until it is answered. */
   private ask(now: number): void {
     if (this.rekey !== undefined) this.control(ControlKind.RekeyInitiation, this.rekey.body)
-    else if (this.next !== undefined || !this.current.confirmed)
-      this.control(ControlKind.Ping, EMPTY, this.next)
+    // Beside it too: the server may use the next keys by now, and know the present ones no more.
+    if (this.next !== undefined || !this.current.confirmed) this.control(ControlKind.Ping, EMPTY, this.next)
     this.askAt = now + this.askInterval
     this.askInterval = Math.min(2 * this.askInterval, RETRY_INTERVAL_MAX)
   }

@@ -81,6 +81,9 @@ export const REKEY_PATIENCE_STEP = 10_000
 export const UNUSED_LIFETIME = 30_000
 /** The same for a client that has not begun to talk, after it was heard last, ms. WireGuard's REJECT_AFTER_TIME. */
 export const SILENT_LIFETIME = 180_000
+/** A server that looks later than this after it wanted to has stood still; then clients get so much more time, ms. */
+export const LATE_MAX = 1_000
+export const LATE_GRACE = 60_000
 /** A client that heard nothing for this long asks for a sign of life, ms; again at RETRY_INTERVAL_MAX, and later at this. */
 export const PING_INTERVAL = 10_000
 /** From a Close until the keys are forgotten, ms: what it overtook still comes in. */

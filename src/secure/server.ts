@@ -15,6 +15,8 @@ import { Keys } from './keys.ts'
 import {
   HANDSHAKE_LIFETIME,
   INITIATION_MEMORY,
+  LATE_GRACE,
+  LATE_MAX,
   type ResolvedLimits,
   type ResolvedTuning,
   SecureCounters,
@@ -163,9 +165,12 @@ export class SecureServer<Path> {
       association.close(now)
     }
     for (const [association, heardAt] of this.silent) {
-      if (now < heardAt + SILENT_LIFETIME) break
+      const late = now - heardAt - SILENT_LIFETIME
+      if (late < 0) break
       this.silent.delete(association)
-      association.close(now)
+      // A machine that slept, or a process that stood still, has heard nobody: whoever is there says so soon.
+      if (late > LATE_MAX) this.silent.set(association, heardAt + late + LATE_GRACE)
+      else association.close(now)
     }
     for (const association of this.closing) association.poll(now)
     if (now >= this.recentSince + INITIATION_MEMORY) this.turnMemory(now)

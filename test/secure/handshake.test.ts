@@ -337,6 +337,21 @@ test('keys that no session uses are forgotten after 30 s, and the client is told
   equal(bench.closed.length, 2)
 })
 
+test('a server that slept gives its silent clients a minute to be heard', () => {
+  for (const there of [true, false]) {
+    const bench = new Bench({ silent: true })
+    const client = bench.connected()
+    bench.now = 3_000_000
+    bench.server.run(bench.now)
+    equal(bench.server.associations, 1)
+    bench.advance(bench.now + 59_000)
+    if (there) client.send('x')
+    bench.settle(client)
+    bench.advance(bench.now + 1_000)
+    equal(bench.server.associations, there ? 1 : 0)
+  }
+})
+
 test('keys that are forgotten because nobody uses them, while their client closes, are looked at once', () => {
   for (const silent of [false, true]) {
     const bench = new Bench({ silent })

@@ -338,6 +338,27 @@ test('each message of a key exchange may be lost', () => {
   }
 })
 
+test('a server that goes over while its answers are lost for more than a minute is followed', () => {
+  const bench = new Bench({ tuning: { rekeyAfterRecords: 5 } })
+  const client = bench.connected()
+  for (let i = 0; i < 5; i++) client.send('.')
+  for (let now = 0; now <= 90_000; now += 250) {
+    bench.advance(now, client)
+    for (const datagram of client.sent.splice(0)) {
+      // What the server hears: the beginning, and the first datagram after the blackout.
+      if (now < 3_000 || now > 80_000) bench.server.receive(datagram, client.address, now)
+    }
+    const answers = bench.to(client.address)
+    // The answer to the question arrives, the one to the first use of the keys does not.
+    const arrive = now > 85_000 ? answers : bench.server.counters.rekeys === 0 ? answers : []
+    for (const datagram of arrive) client.state.receive(datagram, now)
+  }
+  ok(client.state.counters.rekeys >= 1)
+  client.send('at last')
+  bench.settle(client)
+  equal(bench.atServer.at(-1)?.plain, 'at last')
+})
+
 test('a peer gets new keys once a second at most', () => {
   const bench = new Bench({ tuning: { rekeyAfterRecords: 1 } })
   const client = bench.connected()
