@@ -674,7 +674,8 @@ export class World {
     for (const end of ends) {
       const { session, name, reader } = end
       // Who has kept a first datagram until tombstones are over (a clock that jumps) begins it again, and nobody goes on.
-      if (reader === undefined || ends.find((one) => one.name === name) !== end) continue
+      const begun = reader !== undefined && ends.find((one) => one.name === name) === end
+      if (this.secure !== undefined && !begun) continue
       // With channels a jump of hours in the middle may still end one of them early.
       if (this.unsureClocks && this.plan.channels > 1 && this.timedOut(session.conv)) continue
       if (this.unsureClocks) {
