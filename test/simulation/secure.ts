@@ -286,8 +286,11 @@ const THIEF = 'thief'
 const CAPTURED_MAX = 64
 /** From when the path has healed until a client has keys, ms, beside some turns of the path: a question each 2 s. */
 const CONNECT_PATIENCE = 60_000
-/** Nothing is left of anybody this much later, ms: keys without use 30 or 180 s, a Close 1 s, handshakes 5 s. */
-const AFTERMATH = 200_000
+/**
+ * Nothing is left of anybody this much later, ms: keys without use 30 or 180 s, after a jump of a clock 60 s more, a Close
+ * 1 s, handshakes 5 s.
+ */
+const AFTERMATH = 300_000
 
 interface Captured {
   readonly datagram: Uint8Array
