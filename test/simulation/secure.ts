@@ -62,6 +62,8 @@ const IDLE_MAX = 400_000
 /** A handshake's largest datagram fits every path. */
 const PATH_MTU_MIN = 150
 const PATH_MTU_MAX = 1_500
+/** Bytes of a record and of FEC around an engine's datagram. */
+const AROUND = 29 + 8
 
 /** `wish`: 'psk', 'keys', 'drawn' (always one of them), 'none', or undefined: in some seeds. */
 export function securityOf(
@@ -328,7 +330,8 @@ export class SecureLayer {
     this.tell = tell
     const prng = new Prng(mix32(plan.seed ^ 0x5ec0))
     this.prng = prng
-    const most = Math.max(PATH_MTU_MIN, plan.client.kcp!.mtu!, plan.server.kcp!.mtu!)
+    // An engine that is told its mtu anew is told that without what is around its datagrams: a record, and FEC.
+    const most = Math.max(PATH_MTU_MIN, plan.client.kcp!.mtu!, plan.server.kcp!.mtu!) + AROUND
     const mtu = Math.ceil(most + this.security.room * Math.max(0, PATH_MTU_MAX - most))
     for (const [from, to] of [
       ['client', 'server'],
