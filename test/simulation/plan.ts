@@ -220,6 +220,12 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const segments = (overrides['segments'] as number | undefined) ?? Math.floor(4 * 100 ** volume.next())
   const traffic = (prng: Prng): Traffic[] =>
     Array.from({ length: channels }, () => trafficOf(prng, mss, Math.ceil(segments / channels), healAt))
+  const socketBytes = 2 ** where.int(16, 22)
+  const startAt = clockStart(where)
+  const startSn =
+    channels === 1 && story !== 'restart' && story !== 'reborn' && where.chance(0.2) && security === undefined
+      ? { client: nearWrap(where), server: nearWrap(where) }
+      : undefined
   return {
     seed,
     story,
@@ -231,24 +237,18 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     fec,
     toServer,
     toClient,
-    socketBytes: 2 ** where.int(16, 22),
-    startAt: clockStart(where),
-    startSn:
-      channels === 1 &&
-      story !== 'restart' &&
-      story !== 'reborn' &&
-      where.chance(0.2) &&
-      security === undefined
-        ? { client: nearWrap(where), server: nearWrap(where) }
-        : undefined,
+    socketBytes,
+    startAt,
+    startSn,
     healAt: Math.max(healAt, calmAt),
     faults: [...faults, ...movesOf(security), ...changes],
     traffic: { client: later(traffic(part(12)), security), server: traffic(part(13)) },
     ttl: streamMode
       ? { client: undefined, server: undefined }
       : { client: ttlOf(part(15), overrides), server: ttlOf(part(16), overrides) },
+    // Without a door any datagram opens the server's end, and what is out of band would open it in vain.
     unreliable: {
-      client: unreliableOf(part(21), channels, healAt, overrides),
+      client: startSn !== undefined ? [] : unreliableOf(part(21), channels, healAt, overrides),
       server: unreliableOf(part(22), channels, healAt, overrides),
     },
     steered: { client: steeredOf(part(23), overrides), server: steeredOf(part(24), overrides) },
