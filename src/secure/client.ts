@@ -191,7 +191,10 @@ export class SecureClient {
       return
     }
     // The same cookie again says nothing new, and answering each copy would be a loop.
-    if (this.cookie !== undefined && equalBytes(cookie, this.cookie)) return
+    if (this.cookie !== undefined && equalBytes(cookie, this.cookie)) {
+      this.counters.repeated++
+      return
+    }
     this.cookie = new Uint8Array(cookie)
     this.counters.cookies++
     this.ask(now)
@@ -204,7 +207,10 @@ export class SecureClient {
       this.counters.strangers++
       return
     }
-    if (this.response !== undefined && equalBytes(this.response, datagram)) return
+    if (this.response !== undefined && equalBytes(this.response, datagram)) {
+      this.counters.repeated++
+      return
+    }
     const read = this.handshake.readLast(datagram.subarray(5, mac1At))
     if (read === undefined) {
       this.counters.unreadable++

@@ -1,6 +1,7 @@
 /** A case of fuzzing: so many inputs for one subject, all from one seed. And the corpus: inputs that found something. */
 import { mix32, Prng } from '../../src/sim/prng.ts'
-import { Finding, TARGETS } from './targets.ts'
+import { Finding } from './subject.ts'
+import { TARGETS } from './targets.ts'
 
 /** Inputs of a case: enough for a conversation to get somewhere, few enough to look at. */
 export const CASE = 250

@@ -29,21 +29,8 @@ import type { Prng } from '../../src/sim/prng.ts'
 import { resolveSmuxConfig, SmuxEngine } from '../../src/smux/index.ts'
 import { encodeBlock, encodedBound, SnappyDecoder, SnappyEncoder } from '../../src/snappy/index.ts'
 import { mutated, noise, segments, Traffic } from './mutate.ts'
-
-export interface Subject {
-  /** The next input. */
-  make(): Uint8Array
-  /** Takes an input; throws for what is not documented. */
-  feed(input: Uint8Array): void
-}
-
-export type Open = (prng: Prng) => Subject
-
-export class Finding extends Error {}
-
-function require(holds: boolean, what: string): void {
-  if (!holds) throw new Finding(what)
-}
+import { secure } from './secure.ts'
+import { type Open, require, type Subject } from './subject.ts'
 
 const CONV = 0x51515151
 
@@ -391,4 +378,13 @@ function snappy(prng: Prng): Subject {
   }
 }
 
-export const TARGETS: Readonly<Record<string, Open>> = { engine, acceptor, fec, cipher, api, smux, snappy }
+export const TARGETS: Readonly<Record<string, Open>> = {
+  engine,
+  acceptor,
+  fec,
+  cipher,
+  api,
+  smux,
+  snappy,
+  secure,
+}
