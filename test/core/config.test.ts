@@ -242,3 +242,24 @@ test('what went in may change afterwards without effect', () => {
   equal(config.hardening.strictUna, true)
   equal(presets.default.mtu, 1400)
 })
+
+test('losses are told by count or by time, and repeats are a level or chosen', () => {
+  for (const value of ['none', 'TIME', '', 1, true, null]) {
+    throws(() => resolveConfig({ lossDetection: value } as unknown as KcpConfig), {
+      code: 'ERR_KCP_CONFIG',
+      message: `lossDetection must be 'count' or 'time', got ${JSON.stringify(value)}`,
+    })
+  }
+  for (const value of ['1', 'Auto', true, null, -0.1, -1, 4.1, 5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    throws(() => resolveConfig({ redundancy: value } as unknown as KcpConfig), {
+      code: 'ERR_KCP_CONFIG',
+      message: /^redundancy must be 'auto' or a number within 0\.\.4, got /,
+    })
+  }
+  for (const lossDetection of ['count', 'time'] as const) {
+    equal(resolveConfig({ lossDetection }).lossDetection, lossDetection)
+  }
+  for (const redundancy of [0, 0.25, 4, 'auto'] as const) {
+    equal(resolveConfig({ redundancy }).redundancy, redundancy)
+  }
+})

@@ -443,3 +443,49 @@ test('the mtu cannot change while a datagram is being written', () => {
   equal(new Set(codes).size, 1)
   equal(kcp.mtu, 100)
 })
+
+test('isPacket takes what fits to the byte, at an offset too, and nothing longer', () => {
+  const empty = parseTrace('push sn=0 ""', { conv: CONV })
+  equal(empty.length, 24)
+  equal(Kcp.isPacket(empty), true)
+  equal(Kcp.isPacket(empty.subarray(0, 23)), false)
+  for (const offset of [0, 2, 30]) {
+    const datagram = new Uint8Array(offset + 24 + 5)
+    datagram.set(parseTrace('push sn=0 "12345"', { conv: CONV }), offset)
+    equal(Kcp.isPacket(datagram, offset), true)
+    equal(Kcp.isPacket(datagram.subarray(0, -1), offset), false, `${offset}: a byte is missing`)
+  }
+})
+
+test('the ends of the ranges are in them', () => {
+  const { kcp } = new Trace({ maxInFlight: 7 })
+  kcp.setMtu(65_507)
+  deepEqual([kcp.mtu, kcp.mss], [65_507, 65_483])
+  equal(kcp.config.maxInFlight, 7)
+  kcp.setNodelayRaw(3, -1, -1, -1)
+  equal(kcp.config.nodelay, 2, 'more than 2 means the same')
+})
+
+test('no more than maxInFlight are in flight', () => {
+  const t = new Trace({ ...FAST, maxInFlight: 2 }).at(0).send('0', '1', '2', '3')
+  t.expect('push sn=0 | push sn=1').input('wins una=1').expect('push sn=2')
+})
+
+test('a message may expire at any time, and has ticket 0 unless told otherwise', () => {
+  const t = new Trace({ ...FAST, sndWnd: 1 })
+    .at(2 ** 32 - 20)
+    .send('0')
+    .skip()
+  const told: unknown[] = []
+  t.kcp.onOutcome = (...outcome) => void told.push(outcome)
+  t.kcp.send(toBytes('a'), 0)
+  t.at(2 ** 32 - 10).expect()
+  t.at(0).expect()
+  deepEqual(told, [[0, false]])
+})
+
+test('messages are read at once past an empty one', () => {
+  const t = new Trace(FAST).at(0).input('push sn=0 "a" | push sn=1 "" | push sn=2 "b" | push sn=3 ""')
+  equal(t.kcp.recvRun(new Uint8Array(9)), 2)
+  equal(t.kcp.peekSize(), undefined)
+})

@@ -177,3 +177,50 @@ test('losses that are not told by time any more set no timer', () => {
   t.at(220).expect()
   equal(t.kcp.check(221), 230)
 })
+
+test('an ACK of an earlier transmission tells a resend that was in vain', () => {
+  const detector = new LossDetector()
+  detector.acked(1, 100, 200, 100, 100)
+  equal(detector.spurious, 0)
+  detector.acked(2, 100, 250, 100, 220)
+  equal(detector.spurious, 1)
+  detector.acked(3, 220, 300, 100, 220)
+  equal(detector.spurious, 1, 'of the latest one it was not')
+})
+
+test('the newest transmission that arrived is the latest, and of one millisecond the one with the higher sn', () => {
+  const detector = new LossDetector()
+  const newest = (sn: number, ts: number): number[] => {
+    detector.acked(sn, ts, ts + 50, ts, ts)
+    return [detector.ts, detector.sn]
+  }
+  deepEqual(newest(5, 100), [100, 5])
+  deepEqual(newest(6, 100), [100, 6])
+  deepEqual(newest(4, 100), [100, 6])
+  deepEqual(newest(3, 101), [101, 3])
+  deepEqual(newest(7, 100), [101, 3])
+})
+
+test('the time for reordering: one more than was seen, a quarter of the round trip at least, one millisecond at least', () => {
+  const detector = new LossDetector()
+  detector.acked(2, 100, 200, 100, 100)
+  equal(detector.allowance(10, 200), 1)
+  equal(detector.patience(10, 200), 101)
+  // Sent in the same millisecond: that is none.
+  detector.acked(1, 100, 240, 100, 100)
+  equal(detector.allowance(64, 240), 2)
+  detector.acked(0, 99, 240, 99, 99)
+  equal(detector.allowance(100, 240), 42, 'it took 141 ms, and the newer one 100')
+  equal(detector.patience(100, 240), 142)
+  equal(detector.allowance(400, 240), 100)
+  equal(detector.allowance(30, 240), 30, 'a round trip at most')
+})
+
+test('reordering of one millisecond is forgotten too, after more than sixteen round trips', () => {
+  const detector = new LossDetector()
+  detector.acked(1, 100, 200, 100, 100)
+  detector.acked(0, 99, 200, 99, 99)
+  equal(detector.allowance(100, 200), 25)
+  equal(detector.allowance(100, 200 + 1_600), 25)
+  equal(detector.allowance(100, 200 + 1_601), 100 / 32)
+})

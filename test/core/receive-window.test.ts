@@ -385,3 +385,81 @@ test('a window that holds nothing takes no memory for a datagram that brings not
   equal(blocks, 1)
   equal(read(window), 'a')
 })
+
+test('nothing is advertised while the queue is full, though its message is longer than both limits', () => {
+  const window = new ReceiveWindow()
+  window.rcvWnd = 2
+  window.maxBytes = 2
+  ok(store(window, 0, 'a', 5))
+  ok(store(window, 1, 'b', 4))
+  deepEqual([window.peekSize(), window.unused], [-1, 0])
+})
+
+test('bytes that are left count, if only one, and slots are not counted in bytes unless told how many', () => {
+  const window = new ReceiveWindow()
+  window.maxBytes = 2
+  ok(store(window, 0, 'a'))
+  equal(window.unused, 127)
+  window.segmentSize = 1
+  equal(window.unused, 1)
+})
+
+test('with an empty message to read and no room left nothing is advertised', () => {
+  const window = new ReceiveWindow()
+  window.maxBytes = 10
+  window.segmentSize = 10
+  ok(store(window, 0, ''))
+  ok(store(window, 1, '0123456789'))
+  equal(window.unused, 0)
+  equal(read(window), '')
+  equal(read(window), '0123456789')
+  ok(store(window, 3, '0123456789'))
+  equal(window.unused, 1, 'nothing to read: what is missing may come')
+})
+
+test('a run of messages: to the last one in the queue, from an empty one on, none behind an incomplete one', () => {
+  const window = new ReceiveWindow()
+  ok(store(window, 0, ''))
+  ok(store(window, 1, 'ab'))
+  ok(store(window, 2, 'cde'))
+  deepEqual(
+    [0, 2, 4, 5].map((limit) => window.runSize(limit)),
+    [0, 2, 2, 5],
+  )
+  const broken = new ReceiveWindow()
+  equal(broken.runSize(9), -1)
+  ok(store(broken, 0, 'a', 9))
+  ok(store(broken, 1, 'b'))
+  ok(store(broken, 2, 'c'))
+  equal(broken.runSize(9), -1)
+})
+
+test('numbers are u32 to those who look on', () => {
+  const window = new ReceiveWindow()
+  window.rcvNxt = 0xffff_ffff
+  equal(window.frgOf(0xffff_ffff), -1)
+  ok(store(window, 0xffff_ffff, 'a', 1))
+  ok(store(window, 0, 'b'))
+  deepEqual([window.head, window.frgOf(0xffff_ffff), window.frgOf(0)], [0xffff_ffff, 1, 0])
+  const seen: number[] = []
+  window.take(null, false, (sn) => void seen.push(sn))
+  for (let sn = 1; sn < 4; sn++) {
+    ok(store(window, sn, 'c'))
+    window.take(null, false, (it) => void seen.push(it))
+  }
+  deepEqual(seen, [0xffff_ffff, 0, 1, 2, 3])
+})
+
+test('what was stored apart is given back once', () => {
+  let freed = 0
+  setAllocator(
+    (size) => new Uint8Array(size),
+    () => void freed++,
+  )
+  const window = new ReceiveWindow()
+  ok(store(window, 0, 'x'.repeat(2_000)))
+  window.drop()
+  equal(freed, 1)
+  window.drop()
+  equal(freed, 1)
+})

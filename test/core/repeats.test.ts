@@ -168,3 +168,96 @@ test('of a peer that answers each copy half the missing ACKs count as losses', (
   ok(Math.abs(measured(false) - 0.1) < 0.02, String(measured(false)))
   ok(Math.abs(measured(true) - 0.05) < 0.01, String(measured(true)))
 })
+
+/** What remembers nothing but a message every `gap` ms up to 10 s. */
+function paced(gap: number): Repeats {
+  const repeats = new Repeats()
+  repeats.level = 1
+  for (let now = 10_000 % gap; now <= 10_000; now += gap) repeats.note(0, now, true)
+  return repeats
+}
+
+test('a lone repeat waits for a message within half a round trip, or 30 ms, that may be a quarter late', () => {
+  const wait = (gap: number, srtt: number): number => paced(gap).loneAt(srtt) - 10_000
+  equal(wait(36, 100), 46, 'rounded up')
+  equal(wait(44, 100), 7, 'a sixteenth of the round trip instead')
+  equal(wait(20, 30), 26)
+  equal(wait(25, 30), 2)
+  equal(wait(25, 400), 32)
+  equal(wait(500, 400), 10)
+  equal(new Repeats().loneAt(2_500), 1_250, 'nothing is known: a message a second')
+})
+
+test('an RTO waits for a message within a quarter of the round trip, or 30 ms, or never more than one', () => {
+  const expected = (gap: number, srtt: number): number => paced(gap).expected(srtt)
+  equal(expected(45, 200), 46)
+  equal(expected(55, 200), 0)
+  equal(expected(25, 100), 26)
+  equal(expected(25, 20), 0)
+  equal(expected(40, 100), 0)
+  // The first message says nothing about the next one.
+  const repeats = new Repeats()
+  repeats.note(0, 20, true)
+  equal(repeats.expected(10_000), 1_000)
+  equal(repeats.expected(4_000), 1_000)
+})
+
+test('16 KiB of repeats may be saved up, and 64 KiB a second come in', () => {
+  const repeats = new Repeats()
+  equal(repeats.afford(16_384, 0), true)
+  equal(repeats.afford(1, 0), false)
+  equal(repeats.afford(8_192, 125), true)
+  equal(repeats.afford(1, 125), false)
+})
+
+test('two milliseconds lie between two repeats', () => {
+  const repeats = new Repeats()
+  repeats.level = 2
+  repeats.note(0, 100, true)
+  repeats.repeated(0, 300)
+  deepEqual(
+    [300, 301, 302].map((now) => repeats.isRipe(0, now)),
+    [false, false, true],
+  )
+})
+
+test('a resend takes the place of its own segment only, and numbers are u32 to those who are asked', () => {
+  const repeats = new Repeats()
+  repeats.level = 1
+  const start = 0xffff_fffc
+  for (let i = 0; i < 4; i++) repeats.note(start + i, 0, true)
+  repeats.note(start + 2, 10, false)
+  const ripe = [...Array(repeats.size).keys()].filter((i) => repeats.isRipe(i, 100))
+  deepEqual(
+    ripe.map((i) => repeats.snAt(i) - start),
+    [2, 3, 1, 0],
+  )
+  const asked: number[] = []
+  repeats.settle((sn) => asked.push(sn) < 0)
+  deepEqual(
+    asked.map((sn) => sn - start),
+    [0, 1, 3, 2],
+  )
+  equal(repeats.pending, false)
+})
+
+test('what is cleared is not repeated', () => {
+  const repeats = new Repeats()
+  repeats.level = 1
+  repeats.note(0, 0, true)
+  repeats.clear()
+  deepEqual([repeats.pending, repeats.size], [false, 0])
+})
+
+test('auto: what waits behind a lost message counts, and the message itself once', () => {
+  const level = (gap: number, loss: number, srtt: number): number => {
+    const repeats = paced(gap)
+    repeats.auto = true
+    repeats.adapt(loss, srtt)
+    return repeats.level
+  }
+  equal(level(20, 0.0026, 100), 0)
+  equal(level(20, 0.0028, 100), 1)
+  equal(level(1, 0.0014, 10), 0)
+  equal(level(1, 0.0016, 10), 1)
+})

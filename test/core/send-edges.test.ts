@@ -553,6 +553,8 @@ for (const [name, call] of [
   ['send', (kcp: Kcp) => kcp.send(new Uint8Array(1))],
   ['recv', (kcp: Kcp) => kcp.recv()],
   ['recvInto', (kcp: Kcp) => kcp.recvInto(new Uint8Array(9))],
+  ['recvRun', (kcp: Kcp) => kcp.recvRun(new Uint8Array(9))],
+  ['expire', (kcp: Kcp) => kcp.expire(0)],
   ['input', (kcp: Kcp) => kcp.input(new Uint8Array(24), 0)],
   ['tryInput', (kcp: Kcp) => kcp.tryInput(new Uint8Array(24), 0)],
   ['update', (kcp: Kcp) => kcp.update(0)],

@@ -19,6 +19,11 @@ onBoth('datagrams without payload leave no memory behind, however many come', (m
   const room = roomOf(t.kcp.rcv)
   for (let i = 0; i < 2000; i++) t.input('ack sn=7 ts=0', 'wins')
   equal(roomOf(t.kcp.rcv), room)
+  // Behind one that had some.
+  t.input('push sn=1 "b"')
+  const held = roomOf(t.kcp.rcv)
+  for (let i = 0; i < 2000; i++) t.input('ack sn=7 ts=0', 'wins')
+  equal(roomOf(t.kcp.rcv), held)
 })
 
 test('as many whole messages are read at once as fit, to the byte', () => {
