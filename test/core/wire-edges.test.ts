@@ -1,8 +1,15 @@
 /** Edges that one comparison or one call keeps, and no other test of the engine would miss; found by `npm run mutation`. */
-import { deepEqual, equal } from 'node:assert/strict'
-import { test } from 'node:test'
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import type { CongestionControl } from '../../src/core/congestion/controller.ts'
+import { Kcp } from '../../src/core/kcp.ts'
+import { KCP_LOG } from '../../src/core/log.ts'
+import { setAllocator } from '../../src/core/memory.ts'
 import type { ReceiveWindow } from '../../src/core/receive-window.ts'
-import { onBoth, Trace, toBytes } from '../support/trace.ts'
+import { ikcp_send, ikcp_setoutput } from '../../src/sys.ts'
+import { CONV, joined, onBoth, Trace, toBytes } from '../support/trace.ts'
+
+afterEach(() => setAllocator())
 
 const FAST = { nodelay: 1, interval: 10, nc: true } as const
 
@@ -83,4 +90,329 @@ test('an empty message is read into a buffer as any other', () => {
   const t = Trace.hardened(FAST).at(0).input('push sn=0 ""', 'push sn=1 "a"')
   const into = new Uint8Array(1)
   deepEqual([t.kcp.recvInto(into), t.kcp.recvInto(into), t.kcp.recvInto(into)], [0, 1, undefined])
+})
+
+test('a WASK and a datagram of two parts are paid for to the byte', () => {
+  for (const [allowance, goes] of [
+    [34, true],
+    [33, false],
+  ] as const) {
+    const t = new Trace({ ...FAST, probeInterval: 500 }).at(0).input('wins wnd=0').skip()
+    t.kcp.overhead = 10
+    t.kcp.allowance = allowance
+    t.at(600).expect(...(goes ? ['wask'] : []))
+  }
+  // Behind an ACK of 24 bytes a full segment takes a second datagram.
+  for (const [allowance, goes] of [
+    [24 + 10 + 50 + 10, true],
+    [24 + 10 + 50 + 9, false],
+  ] as const) {
+    const t = new Trace({ ...FAST, mtu: 50 }).at(0)
+    t.kcp.overhead = 10
+    t.kcp.allowance = allowance
+    t.send(26).input('push sn=0 "a"')
+    t.expect('ack sn=0', ...(goes ? ['push sn=0 <26 B>'] : []))
+  }
+})
+
+onBoth('what has no payload fills a datagram to the byte', (make) => {
+  const t = make({ ...FAST, mtu: 72 }).at(0)
+  t.input('push sn=0 "a" | push sn=1 "b" | wask').expect('ack sn=0 | ack sn=1 | wins')
+  t.input('push sn=2 "a" | push sn=3 "b" | push sn=4 "c" | wask')
+  t.expect('ack sn=2 | ack sn=3 | ack sn=4', 'wins')
+})
+
+test('a snd_una that was set by hand is put right by the next datagram (sys)', () => {
+  for (const una of [0, 1, 5]) {
+    const t = Trace.sys(FAST).at(0)
+    t.kcp.sndUna = 5
+    equal(t.input(`wins una=${una}`).kcp.sndUna, 0)
+    t.send('a').skip()
+    t.kcp.sndUna = 1
+    t.input('wins una=1')
+    deepEqual([t.kcp.sndUna, t.inFlight], [1, []])
+  }
+})
+
+test('of two ACKs in a datagram the second counts, be it one number and one millisecond later', () => {
+  const t = new Trace({ ...FAST, resend: 9 }).at(0).clock(10).send('0', '1').skip()
+  t.clock(11).send('2', '3').skip()
+  deepEqual(t.clock(30).input('ack sn=1 ts=10 | ack sn=3 ts=11').skips, [1, 1])
+  const u = new Trace({ ...FAST, resend: 9 }).at(0).send('0', '1').skip()
+  u.clock(200).send('2').expect('push sn=0 | push sn=1 | push sn=2')
+  deepEqual(u.clock(230).input('ack sn=1 ts=0 | ack sn=2 ts=200').skips, [1])
+})
+
+onBoth('an ACK for the next number skips nothing', (make) => {
+  const t = make({ ...FAST, resend: 9 })
+    .at(0)
+    .send('0', '1')
+    .skip()
+  deepEqual(t.at(10).input('ack sn=2 ts=0').skips, [0, 0])
+})
+
+test('an answer to a challenge that was lost and rebuilt measures no time', () => {
+  const t = Trace.hardened(FAST).at(5000)
+  t.kcp.challenge()
+  t.skip().at(5030)
+  const answer = new Trace(FAST)
+    .at(0)
+    .input(`push sn=${2 ** 32 - 1} ts=5000 ""`)
+    .flush()
+    .take()[0]!
+  equal(t.kcp.tryInput(answer, 5030, true), 0)
+  deepEqual([t.kcp.proven, t.kcp.srtt], [true, 0])
+  t.kcp.tryInput(answer, 5030)
+  equal(t.kcp.srtt, 30)
+})
+
+onBoth(
+  'check takes any number as u32, and a clock 10 s behind the next flush for a clock that is late',
+  (make) => {
+    const t = make({ nc: true, interval: 100 })
+    equal(t.kcp.check(2 ** 32 + 77), 77)
+    equal(t.kcp.check(-1), 2 ** 32 - 1)
+    t.at(20_000)
+    equal(t.kcp.check(20_100 - 10_000), 10_200)
+    equal(t.kcp.check(20_100 - 10_001), 10_099)
+    equal(t.kcp.check(2 ** 32 + 20_150), 20_150)
+  },
+)
+
+test('check looks for what is admitted and not sent, whichever of it was acknowledged (sys)', () => {
+  const t = Trace.sys({ nc: true, interval: 100 }).at(0).send('0').skip()
+  t.kcp.allowance = 0
+  t.send('1').flush()
+  equal(t.kcp.check(5), 5)
+  t.input('ack sn=1')
+  equal(t.kcp.check(5), 100)
+  t.send('2', '3').flush().input('ack sn=2')
+  equal(t.kcp.check(5), 5)
+})
+
+test('what was acknowledged before it was sent is not sent, and proves nothing (sys)', () => {
+  const t = Trace.sys(FAST).at(10)
+  t.kcp.allowance = 0
+  t.send('0', '1', '2', '3').flush().sent()
+  t.input('ack sn=0 una=1 ts=10', 'ack sn=2 una=1 ts=10')
+  equal(t.kcp.proven, false)
+  equal(t.kcp.snd.fresh, 1)
+  t.kcp.allowance = Number.POSITIVE_INFINITY
+  t.expect('push sn=1 "1" | push sn=3 "3"')
+})
+
+test('what output sends from inside leaves the datagram that was lent to it alone (sys)', () => {
+  const t = Trace.sys({ ...FAST, mtu: 200, sndWnd: 8 }).at(0)
+  let changed = 0
+  let calls = 0
+  ikcp_setoutput(t.block, (datagram) => {
+    const before = datagram.slice()
+    if (calls++ < 9) ikcp_send(t.block, new Uint8Array(3_000).fill(0xff), 3_000)
+    if (!datagram.every((byte, i) => byte === before[i])) changed++
+    return 0
+  })
+  // Enough for an arena with room in it.
+  for (let i = 0; i < 200; i++) t.send(20)
+  t.flush()
+  ok(calls > 0)
+  equal(changed, 0)
+})
+
+test('an engine with much to send may flush another one from its output', () => {
+  const b = new Trace(FAST).at(0)
+  const sent: Uint8Array[] = []
+  const t = new Trace({ ...FAST, mtu: 200, sndWnd: 300 }).at(0)
+  t.input('wins wnd=300')
+  t.kcp.output = (datagram) => {
+    const before = datagram.slice()
+    b.send('x').flush()
+    sent.push(before, datagram.slice())
+  }
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 100; i++) t.send(20 + (i % 30))
+    t.flush()
+  }
+  ok(sent.length > 40)
+  for (let i = 0; i < sent.length; i += 2) {
+    deepEqual(sent[i + 1], sent[i])
+    equal(Kcp.getConv(sent[i]!), t.kcp.conv)
+  }
+})
+
+/** Notes the names of the calls that matter to how a controller ends. */
+function noted(calls: string[]): CongestionControl {
+  return {
+    name: 'noted',
+    release: () => void calls.push('release'),
+    onTick: () => void calls.push('onTick'),
+    onAppLimited: () => void calls.push('onAppLimited'),
+  }
+}
+
+test('a controller is let go when its engine is, after the flush that runs, and hears nothing more', () => {
+  const calls: string[] = []
+  const t = new Trace(FAST).at(0)
+  t.kcp.setCongestion(noted(calls))
+  t.kcp.release()
+  deepEqual(calls, ['release'])
+  equal(t.kcp.congestion, null)
+  t.kcp.release()
+  deepEqual(calls, ['release'])
+
+  const within: string[] = []
+  const u = new Trace({ ...FAST, mtu: 72 }).at(0)
+  u.kcp.setCongestion(noted(within))
+  u.kcp.output = (_, self) => self.release()
+  u.input(joined(5, (i) => `push sn=${i} "x"`)).flush()
+  deepEqual(within, ['onTick', 'onAppLimited', 'release'])
+})
+
+test('what is owed is forgotten, and all memory given back, when an engine is released or trimmed', () => {
+  const t = new Trace(FAST).at(0).send('a').input('push sn=0 "x"')
+  equal(t.kcp.acks.count, 1)
+  t.kcp.release()
+  deepEqual([t.kcp.acks.count, t.kcp.trimmable], [0, false])
+  for (const use of ['send', 'receive', 'repeat']) {
+    const u = Trace.sys(FAST).at(0)
+    if (use === 'send') u.send('a').skip().input('wins una=1')
+    if (use === 'receive') u.input('push sn=0 "x"').skip().recv()
+    if (use === 'repeat') u.input(`push sn=${2 ** 32 - 1} "x"`).skip()
+    equal(u.kcp.trimmable, true, use)
+    u.kcp.trim()
+    equal(u.kcp.trimmable, false, use)
+  }
+})
+
+test('over the byte limits only what is next, and with nothing to read, is let in', () => {
+  const t = Trace.hardened(FAST).at(0)
+  t.kcp.rcv.maxBytes = 4
+  t.input('push sn=3 "1234"').expect('ack sn=3')
+  t.input('push sn=1 "b"').expect()
+  equal(t.kcp.counters.overLimit, 1)
+  t.input('push sn=0 ""').expect('ack sn=0')
+  equal(t.peekSize(), 0)
+  t.input('push sn=1 "b"').expect()
+  equal(t.kcp.counters.overLimit, 2)
+  t.recv()
+  t.input('push sn=1 "b"').expect('ack sn=1 | wins')
+})
+
+test('of a repeat with one byte the ACK may be spared, of an empty one never', () => {
+  const t = Trace.hardened(FAST).at(0).input('push sn=0 ts=5 "a" | push sn=1 ts=5 ""').skip()
+  t.input('push sn=2 ts=9 "c" | push sn=0 ts=9 "a"').expect('ack sn=2 ts=9')
+  t.input('push sn=3 ts=11 "c" | push sn=1 ts=11 ""').expect('ack sn=3 ts=11 | ack sn=1 ts=11')
+})
+
+test('numbers and times are u32 to a controller, and an rtt is -1 when the clock is behind', () => {
+  const t = new Trace({ ...FAST, resend: 0 })
+  const heard: number[][] = []
+  t.kcp.setCongestion({
+    name: 'heard',
+    onSent: (_, ...it) => void heard.push(it),
+    onAcked: (_, ...it) => void heard.push(it),
+  })
+  t.kcp.cwnd = 9
+  const start = 0xffff_fff0
+  t.kcp.snd.sndNxt = t.kcp.sndUna = start
+  t.at(4_000_000_000).send('abc', 'd').skip()
+  deepEqual(heard.splice(0), [
+    [start, 4_000_000_000, 3, 2, 1],
+    [start + 1, 4_000_000_000, 1, 2, 1],
+  ])
+  t.clock(3_999_999_000).input(`ack sn=${start} una=${start} ts=4000000000`)
+  deepEqual(heard, [[start, 4_000_000_000, 3, -1, 1]])
+})
+
+test('a controller whose budget is none keeps a single byte back', () => {
+  const t = new Trace(FAST).at(0)
+  t.kcp.setCongestion({ name: 'none', budget: () => 0 })
+  t.kcp.cwnd = 9
+  t.send('a').expect()
+})
+
+test('cwnd is 1 at least, and its bytes are a u32, when a controller leaves or cannot come', () => {
+  const { kcp } = new Trace({ mtu: 65_507 })
+  const fails = {
+    name: 'fails',
+    init(): void {
+      throw new Error('no')
+    },
+  }
+  for (const [cwnd, then] of [
+    [0, 1],
+    [1, 1],
+    [2, 2],
+    [40_000, 40_000],
+  ] as const) {
+    kcp.cwnd = cwnd
+    kcp.setCongestion(null)
+    deepEqual([kcp.cwnd, kcp.cwndBytes], [then, then * 65_483])
+    kcp.cwnd = cwnd
+    throws(() => kcp.setCongestion(fails), /no/)
+    deepEqual([kcp.cwnd, kcp.cwndBytes], [then, then * 65_483])
+  }
+})
+
+test('segments of one datagram are read from where it lies, wherever the window moves it', () => {
+  setAllocator(
+    (size) => new Uint8Array(size),
+    (block) => void block.fill(0xee),
+  )
+  const t = Trace.hardened(FAST).at(0).input('push sn=0 "a"')
+  t.input(joined(40, (i) => `push sn=${i + 1} "m${i}"`))
+  equal(t.code, 0)
+  equal(t.recv(), 'a')
+  for (let i = 0; i < 40; i++) equal(t.recv(), `m${i}`)
+})
+
+test('memory of what was acknowledged, dropped or read is used again', () => {
+  const t = Trace.hardened({ ...FAST, sndWnd: 1 }).at(0)
+  t.send('0', '1').input('push sn=0 "x" | push sn=1 "x"').skip()
+  t.recv()
+  t.recv()
+  t.input('wins una=1').skip()
+  t.input('wins una=2')
+  const rooms = (): number[] => [t.kcp.snd.cells.bytes.length, roomOf(t.kcp.rcv)]
+  const before = rooms()
+  for (let i = 2; i < 500; i++) {
+    t.clock(i * 10)
+      .send('m')
+      .input(`push sn=${i} "x"`)
+      .skip()
+    t.kcp.send(toBytes('late'), i * 10 + 5)
+    t.clock(i * 10 + 5).skip()
+    equal(t.recv(), 'x')
+    t.input(`wins una=${i + 1}`)
+  }
+  equal(t.kcp.counters.expired, 498)
+  deepEqual(rooms(), before)
+})
+
+test('what is read is logged with its number', () => {
+  const t = new Trace(FAST).at(0)
+  const lines: string[] = []
+  t.kcp.rcv.rcvNxt = 2 ** 32 - 1
+  t.kcp.setLog(KCP_LOG.RECV, (line) => void lines.push(line))
+  t.input(`push sn=${2 ** 32 - 1} "a" | push sn=0 "b"`)
+  t.recv()
+  t.recv()
+  deepEqual(lines, ['recv sn=4294967295', 'recv sn=0'])
+})
+
+test('a flush that a controller breaks off leaves nothing behind in the next datagram', () => {
+  const t = new Trace(FAST).at(0)
+  let breaks = true
+  t.kcp.setCongestion({
+    name: 'breaks',
+    onAppLimited() {
+      if (breaks) throw new Error('broken')
+    },
+  })
+  throws(() => t.input('push sn=0 "a"').flush(), /broken/)
+  breaks = false
+  t.input('push sn=1 "b"').expect('ack sn=1')
+  const other = new Kcp(CONV + 1, (datagram) => equal(datagram.length, 25))
+  other.update(0)
+  other.send(new Uint8Array(1))
+  other.flush(0)
 })
