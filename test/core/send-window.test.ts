@@ -509,3 +509,210 @@ test('of one millisecond, what has a lower sn counts as sent before, whichever f
     equal(window.hasLate, false)
   }
 })
+
+test('what a queued message said of its time does not stay where it lay', () => {
+  // Moved by a new number, moved up by one that expired, or dropped: who comes there next has no time.
+  const window = new SendWindow()
+  const said: number[] = []
+  window.onOutcome = (ticket) => void said.push(ticket)
+  append(window, 'x')
+  window.limit(1, 1_000, 7)
+  append(window, 'y')
+  window.sndNxt = 5
+  append(window, 'z')
+  for (let i = 0; i < 3; i++) append(window, 'later')
+  equal(window.expire(2_000), 1)
+  deepEqual([said, window.queued], [[7], 5])
+
+  const moved = new SendWindow()
+  append(moved, 'gone')
+  moved.limit(1, 100, 1)
+  append(moved, 'kept')
+  moved.limit(1, 1_000, 2)
+  append(moved, 'plain')
+  equal(moved.expire(500), 1)
+  append(moved, 'a', 'b')
+  equal(moved.expire(1_500), 1)
+  equal(moved.queued, 3)
+  // The ring is used up and begins again.
+  append(moved, 'c', 'd', 'e')
+  for (let i = 0; i < 6; i++) moved.admit(200, 1_600)
+  append(moved, 'f', 'g')
+  moved.limit(1, 9_000, 3)
+  equal(moved.expire(8_000), 0)
+  equal(moved.expire(9_000), 1)
+})
+
+test('when the next message expires is known to the millisecond, u32', () => {
+  const window = new SendWindow()
+  for (const [text, at] of [
+    ['a', 3_000_000_101],
+    ['b', 3_000_000_301],
+    ['c', 3_000_000_201],
+  ] as const) {
+    append(window, text)
+    window.limit(1, at, 0)
+  }
+  equal(window.expiryAt, 3_000_000_101)
+  equal(window.expire(3_000_000_100), 0)
+  equal(window.expire(3_000_000_101), 1)
+  equal(window.expiryAt, 3_000_000_201)
+  equal(window.expire(3_000_000_201), 1)
+  equal(window.expiryAt, 3_000_000_301)
+})
+
+test('the next number can be set to any, also one less, but not while a single one is in flight', () => {
+  const window = new SendWindow()
+  window.sndNxt = 1
+  window.sndNxt = 0
+  equal(window.sndNxt, 0)
+  launch(window, 1, 0)
+  window.sndNxt = 9
+  equal(window.sndNxt, 1)
+})
+
+test('times of a segment are u32 to those who look on', () => {
+  const window = new SendWindow()
+  const seen: number[][] = []
+  append(window, 'a', 'b')
+  window.sndNxt = 0xffff_ffff
+  for (let i = 0; i < 2; i++) window.admit(200, 3_000_000_000)
+  window.launch(0xffff_ffff, 3_000_000_000, 3_500_000_000, 3_000_000_200)
+  deepEqual(
+    [
+      window.firstTsOf(0xffff_ffff),
+      window.tsOf(0xffff_ffff),
+      window.rtoOf(0xffff_ffff),
+      window.resendAtOf(0xffff_ffff),
+    ],
+    [3_000_000_000, 3_000_000_000, 3_500_000_000, 3_000_000_200],
+  )
+  window.ack(0xffff_ffff, (...it) => void seen.push(it))
+  deepEqual(seen, [[0xffff_ffff, 3_000_000_000, 1, 1]])
+})
+
+test('an RTO that ends at 0 is one, whatever was sent before', () => {
+  const first = new SendWindow()
+  launch(first, 1, 2 ** 32 - 200)
+  ok(first.hasDeadline)
+  deepEqual(dueAt(first, 0), [0])
+  const second = new SendWindow()
+  launch(second, 1, 2 ** 32 - 300)
+  launch(second, 1, 2 ** 32 - 200)
+  second.ackUpTo(1, undefined)
+  ok(second.hasDeadline)
+  deepEqual(dueAt(second, 0), [1])
+})
+
+test('a run that is over takes nobody in, also when the clock shows its time again', () => {
+  // Given back and begun again within a millisecond.
+  const window = new SendWindow()
+  launch(window, 1, 10)
+  window.ackUpTo(1, undefined)
+  window.trim()
+  launch(window, 1, 10)
+  ok(window.hasDeadline)
+  deepEqual(dueAt(window, 210), [1])
+
+  // Resent, acknowledged, and then a clock that was set back.
+  const late = new SendWindow()
+  launch(late, 1, 1_000)
+  equal(late.collectDue(1_200, NEVER, 5), 1)
+  late.resent(0, 1_200, 400, 1_600, false)
+  late.ackUpTo(1, undefined)
+  launch(late, 1, 1_000)
+  ok(late.hasDeadline)
+  deepEqual(dueAt(late, 1_200), [1])
+})
+
+test('what was acknowledged before it was sent breaks no run, whoever led one at its place before', () => {
+  // Four slots. sn 1 leads a run and is acknowledged on its own; sn 5 comes to its slot, and is never sent.
+  const window = new SendWindow()
+  launch(window, 1, 0)
+  launch(window, 1, 10)
+  launch(window, 1, 20)
+  window.ack(1, undefined)
+  window.ackUpTo(3, undefined)
+  launch(window, 1, 30)
+  window.ackUpTo(4, undefined)
+  append(window, 'x', 'y', 'z')
+  for (let i = 0; i < 3; i++) window.admit(200, 100)
+  equal(window.capacity, 4)
+  window.ack(5, undefined)
+  window.launch(4, 100, 200, 300)
+  window.launch(6, 100, 200, 300)
+  window.ack(4, undefined)
+  ok(window.hasDeadline, 'sn 6 is the next to lead')
+  deepEqual(dueAt(window, 300), [6])
+})
+
+test('segments that were put back are due once each, also when one of them is gone', () => {
+  for (let count = 2; count < 12; count++) {
+    const window = new SendWindow()
+    launch(window, count, 0)
+    const all = Array.from({ length: count }, (_, i) => i)
+    for (let again = 0; again < 4; again++) deepEqual(dueAt(window, 200 + again), all)
+    window.ack(0, undefined)
+    deepEqual(dueAt(window, 300), all.slice(1))
+    window.ack(count - 1, undefined)
+    deepEqual(dueAt(window, 301), all.slice(1, -1))
+    if (count > 4) {
+      window.ack(2, undefined)
+      window.ackUpTo(2, undefined)
+      deepEqual(dueAt(window, 302), all.slice(3, -1))
+    }
+  }
+})
+
+test('an ACK with a ts between two transmissions skips what was sent no later than that', () => {
+  const window = new SendWindow()
+  launch(window, 1, 10)
+  launch(window, 1, 20)
+  launch(window, 1, 30)
+  window.ack(2, undefined)
+  window.countSkips(2, 15)
+  deepEqual([window.skipsOf(0), window.skipsOf(1)], [1, 0])
+  window.countSkips(2, 30)
+  deepEqual([window.skipsOf(0), window.skipsOf(1)], [2, 1])
+})
+
+test('a ts half the numbers ahead skips those that are behind it', () => {
+  const window = new SendWindow()
+  launch(window, 1, 10)
+  launch(window, 1, 1_010)
+  launch(window, 1, 2_010)
+  window.ack(2, undefined)
+  window.countSkips(2, 10 + 2 ** 31 + 5)
+  deepEqual([window.skipsOf(0), window.skipsOf(1)], [0, 1])
+})
+
+test('a clock that steps back by a millisecond is noticed', () => {
+  const window = new SendWindow()
+  launch(window, 1, 10)
+  launch(window, 1, 11)
+  launch(window, 1, 10)
+  window.ack(2, undefined)
+  window.countSkips(2, 10)
+  deepEqual([window.skipsOf(0), window.skipsOf(1)], [1, 0])
+
+  const resent = new SendWindow()
+  launch(resent, 2, 10)
+  resent.resent(0, 11, 200, 211, true)
+  launch(resent, 2, 10)
+  resent.ack(3, undefined)
+  resent.countSkips(3, 10)
+  deepEqual([resent.skipsOf(0), resent.skipsOf(1), resent.skipsOf(2)], [0, 1, 1])
+})
+
+test('the order of times comes back when the flight is empty, not with one left', () => {
+  const window = new SendWindow()
+  launch(window, 1, 10_000)
+  launch(window, 1, 5_000)
+  window.ack(1, undefined)
+  launch(window, 1, 5_010)
+  window.resent(2, 5_210, 400, 5_610, true)
+  launch(window, 1, 5_220)
+  window.ack(3, undefined)
+  window.countSkips(3, 5_220)
+  deepEqual([window.skipsOf(0), window.skipsOf(2)], [0, 1])
+})
