@@ -65,6 +65,12 @@ test('without a hook for giving back, only taking is hooked', () => {
   equal(taken, 1)
 })
 
+test('a block of one byte goes back too', () => {
+  const book = ledger()
+  free(allocate(1))
+  equal(book.out.size, 0)
+})
+
 test('"no memory" is never handed to the hook', () => {
   ledger()
   free(NO_BYTES)

@@ -34,3 +34,10 @@ test('the newest echo is kept, across the wrap of the clock; before there is one
   equal(proof.echoedTs, 5)
   equal(proof.proven, true)
 })
+
+test('an echo one millisecond newer is the newest', () => {
+  const proof = new PathProof()
+  proof.sent(5)
+  proof.echoed(6)
+  equal(proof.echoedTs, 6)
+})

@@ -94,3 +94,36 @@ test('a timeout doubles the RTO, or with nodelay adds half of it, or half of the
   )
   equal(rtt.backOff(0xffff_ff00, 2, false), (0xffff_ff00 + 100) >>> 0)
 })
+
+test('forged times make numbers that wrap at 32 bits and are cut towards zero, as those of C', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const prng = new Prng(seed)
+    const rtt = new RttEstimator()
+    let [srtt, rttvar] = [0, 0]
+    for (let i = 0; i < 100; i++) {
+      const sample = prng.int(0, 3) === 0 ? prng.int(0, 100) : prng.int(0, 2 ** 31 - 1)
+      rtt.sample(sample, 10)
+      if (srtt === 0) [srtt, rttvar] = [sample, Math.trunc(sample / 2)]
+      else {
+        rttvar = Math.trunc((Math.imul(3, rttvar) + Math.abs((sample - srtt) | 0)) / 4)
+        srtt = Math.max(1, Math.trunc(((Math.imul(7, srtt) + sample) | 0) / 8))
+      }
+      deepEqual([rtt.srtt, rtt.rttvar], [srtt, rttvar], `seed=${seed} i=${i}`)
+    }
+  }
+})
+
+test('a lower bound above 2^31 is one, and so is an RTO with half of itself added', () => {
+  const rtt = new RttEstimator()
+  rtt.minRto = -1
+  rtt.sample(80, 10)
+  equal(rtt.rto, RTO_MAX)
+  equal(rtt.backOff(0xffff_fffc, 1, false), 0xffff_fffa)
+})
+
+test('a round trip below a millisecond counts as one from the second measurement on', () => {
+  const rtt = new RttEstimator()
+  rtt.sample(1, 10)
+  rtt.sample(0, 10)
+  equal(rtt.srtt, 1)
+})

@@ -89,3 +89,33 @@ test('cwnd never passes rmtWnd by growing, and the byte counter follows it', () 
     }
   }
 })
+
+test('all numbers are u32, and a window that meets the one of the peer keeps its bytes', () => {
+  // A segment of 65,000 bytes, and 40,000 of them: above 2^31, and the square of the former too.
+  const [mss, cwnd] = [65_000, 40_000]
+  const slow = state({ mss, cwnd, cwndBytes: cwnd * mss, ssthresh: 50_000, rmtWnd: 60_000 })
+  grow(slow)
+  deepEqual([slow.cwnd, slow.cwndBytes], [40_001, 40_001 * mss])
+  const wraps = state({ mss, cwnd: 1, cwndBytes: 2 ** 32 - 1_000, ssthresh: 9 })
+  grow(wraps)
+  equal(wraps.cwndBytes, 64_000)
+  // mss² / bytes + mss / 16: one and 4,062 bytes.
+  const calm = state({ mss, cwnd, cwndBytes: cwnd * mss, ssthresh: 2, rmtWnd: 60_000 })
+  grow(calm)
+  deepEqual([calm.cwnd, calm.cwndBytes], [cwnd, cwnd * mss + 1 + 4_062])
+  const more = state({ mss, cwnd, cwndBytes: cwnd * mss + 64_999, ssthresh: 2, rmtWnd: 60_000 })
+  grow(more)
+  deepEqual([more.cwnd, more.cwndBytes], [40_002, cwnd * mss + 64_999 + 4_063])
+  const above = state({ mss, cwnd: 39_999, cwndBytes: 2_700_000_000, ssthresh: 2, rmtWnd: cwnd })
+  grow(above)
+  deepEqual([above.cwnd, above.cwndBytes], [cwnd, cwnd * mss])
+  const skipped = state({ mss })
+  shrinkOnSkip(skipped, 80_000, 1)
+  deepEqual([skipped.cwnd, skipped.cwndBytes], [40_001, 40_001 * mss])
+  shrinkOnSkip(skipped, 80_000, 3_000_000_000)
+  equal(skipped.cwnd, 3_000_040_000)
+
+  const meets = state({ cwnd: 5, cwndBytes: 9_000, ssthresh: 100, rmtWnd: 6 })
+  grow(meets)
+  deepEqual([meets.cwnd, meets.cwndBytes], [6, 10_000])
+})
