@@ -524,23 +524,33 @@ test('what a queued message said of its time does not stay where it lay', () => 
   equal(window.expire(2_000), 1)
   deepEqual([said, window.queued], [[7], 5])
 
+  // The same for a slot that is not the first of the ring.
+  const second = new SendWindow()
+  append(second, 'x', 'y')
+  second.limit(1, 1_000, 1)
+  second.sndNxt = 6
+  append(second, 'a', 'b', 'c')
+  equal(second.expire(2_000), 1)
+  equal(second.queued, 4)
+
   const moved = new SendWindow()
   append(moved, 'gone')
   moved.limit(1, 100, 1)
   append(moved, 'kept')
   moved.limit(1, 1_000, 2)
+  equal(moved.expire(100), 1)
   append(moved, 'plain')
-  equal(moved.expire(500), 1)
-  append(moved, 'a', 'b')
-  equal(moved.expire(1_500), 1)
-  equal(moved.queued, 3)
-  // The ring is used up and begins again.
-  append(moved, 'c', 'd', 'e')
-  for (let i = 0; i < 6; i++) moved.admit(200, 1_600)
-  append(moved, 'f', 'g')
-  moved.limit(1, 9_000, 3)
-  equal(moved.expire(8_000), 0)
-  equal(moved.expire(9_000), 1)
+  equal(moved.expire(1_000), 1)
+  equal(moved.queued, 1)
+
+  const dropped = new SendWindow()
+  append(dropped, 'plain', 'gone')
+  dropped.limit(1, 100, 1)
+  equal(dropped.expire(100), 1)
+  append(dropped, 'plain', 'gone')
+  dropped.limit(1, 1_000, 2)
+  equal(dropped.expire(1_000), 1)
+  equal(dropped.queued, 2)
 })
 
 test('when the next message expires is known to the millisecond, u32', () => {
@@ -702,6 +712,15 @@ test('a clock that steps back by a millisecond is noticed', () => {
   resent.ack(3, undefined)
   resent.countSkips(3, 10)
   deepEqual([resent.skipsOf(0), resent.skipsOf(1), resent.skipsOf(2)], [0, 1, 1])
+
+  const twice = new SendWindow()
+  launch(twice, 2, 10)
+  twice.resent(0, 11, 200, 211, true)
+  twice.resent(1, 10, 200, 210, true)
+  launch(twice, 1, 10)
+  twice.ack(2, undefined)
+  twice.countSkips(2, 10)
+  deepEqual([twice.skipsOf(0), twice.skipsOf(1)], [0, 1])
 })
 
 test('the order of times comes back when the flight is empty, not with one left', () => {
