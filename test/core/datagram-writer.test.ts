@@ -17,6 +17,17 @@ test('segments written one after another make one datagram', () => {
   equal(writer.used, 0, 'and the next one begins')
 })
 
+test('ACKs are written behind what is there, as many as fit', () => {
+  const writer = new DatagramWriter()
+  writer.begin(7, 128, 4, 72)
+  writer.header(Command.WindowTell, 0, 0, 0, 0)
+  equal(writer.acks(Uint32Array.of(1, 10, 2, 20, 3, 30), 0, 3), 2)
+  equal(
+    formatDatagram(writer.take(), { conv: 7 }),
+    'wins una=4 wnd=128 | ack sn=1 una=4 wnd=128 ts=10 | ack sn=2 una=4 wnd=128 ts=20',
+  )
+})
+
 test('a buffer that is too small for the mtu is replaced', () => {
   const writer = new DatagramWriter()
   writer.begin(1, 128, 0, 50)

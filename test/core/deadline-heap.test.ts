@@ -1,4 +1,4 @@
-import { equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeadlineHeap } from '../../src/core/deadline-heap.ts'
 import { seqDiff } from '../../src/core/seq.ts'
@@ -39,6 +39,16 @@ test('deleting what is not there, or beyond the capacity, is nothing', () => {
   heap.delete(1)
   equal(heap.has(99), false)
   equal(heap.size, 1)
+})
+
+test('an id that is as large as the capacity is not there, and less room asked for changes nothing', () => {
+  const heap = new DeadlineHeap()
+  heap.reserve(8)
+  heap.set(0, 7)
+  heap.set(6, 5)
+  equal(heap.has(8), false)
+  heap.reserve(4)
+  deepEqual([heap.has(0), heap.has(6), heap.first(), heap.firstAt()], [true, true, 6, 5])
 })
 
 test('clear forgets everything', () => {

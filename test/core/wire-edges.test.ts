@@ -427,3 +427,24 @@ test('a flush that a controller breaks off leaves nothing behind in the next dat
   other.send(new Uint8Array(1))
   other.flush(0)
 })
+
+onBoth('what una leaves of a flush has its RTO, also behind messages of two fragments', (make) => {
+  for (let una = 0; una < 7; una++) {
+    const t = make({ ...FAST, mtu: 50 })
+      .at(0)
+      .send(52, 52, 52, 'x')
+      .skip()
+    t.input(`wins una=${una}`).at(200)
+    deepEqual(
+      t.lines().flatMap((line) => /push sn=\d/g.exec(line) ?? []),
+      [0, 1, 2, 3, 4, 5, 6].slice(una).map((sn) => `push sn=${sn}`),
+    )
+  }
+})
+
+onBoth('after its windows were given back an engine waits for RTOs as before', (make) => {
+  const t = make(FAST).at(500).send('a').skip().input('wins una=1')
+  t.kcp.trim()
+  t.send('b').skip()
+  equal(t.kcp.timerAt, 700)
+})
