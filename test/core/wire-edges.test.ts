@@ -448,3 +448,16 @@ onBoth('after its windows were given back an engine waits for RTOs as before', (
   t.send('b').skip()
   equal(t.kcp.timerAt, 700)
 })
+
+test('a clock that steps back changes nothing of what is resent later', () => {
+  const t = Trace.hardened({ ...FAST, sndWnd: 64 }).at(10_000)
+  const messages = Array.from({ length: 40 }, (_, i) => `m${i}`)
+  t.send(...messages).skip()
+  t.clock(5_000).send('after').expect('push sn=40 "after"')
+  const resent = t
+    .clock(10_200)
+    .flush()
+    .lines()
+    .flatMap((line) => line.match(/(?<=")\w+(?=")/g) ?? [])
+  deepEqual(resent, [...messages, 'after'])
+})
