@@ -127,3 +127,10 @@ test('a round trip below a millisecond counts as one from the second measurement
   rtt.sample(0, 10)
   equal(rtt.srtt, 1)
 })
+
+test('where all round trips are the same nothing varies', () => {
+  const rtt = new RttEstimator()
+  rtt.steady = true
+  for (let now = 0; now < 20; now++) rtt.sample(1, 10, now)
+  deepEqual([rtt.srtt, rtt.rttvar], [1, 0])
+})
