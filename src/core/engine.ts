@@ -134,7 +134,8 @@ export class Engine extends EngineState {
     snd.ackedBytes = 0
     snd.beginDatagram()
 
-    let { words, at: origin } = rcv
+    let { words } = rcv
+    const origin = rcv.at
     for (let at = 0; size - at >= KCP_OVERHEAD; ) {
       const from = origin + at
       if (words.getInt32(from, true) !== conv) return this.refuse(InputResult.Foreign, timed, timedTs)
@@ -160,10 +161,7 @@ export class Engine extends EngineState {
 
       if (cmd === Command.Push) {
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len)
-        if (at + len < size) {
-          words = rcv.words
-          origin = rcv.at
-        }
+        if (at + len < size) words = rcv.words
       } else if (cmd === Command.Ack) {
         // An ACK that names a transmission of ours proves the peer's address.
         const genuine = snd.sentAt(sn, ts)

@@ -160,7 +160,6 @@ export class SendWindow {
       const to = (seqStep(sn, i) & this.mask) * STRIDE
       this.meta.set(meta.subarray(from, from + QUEUED_WORDS), to)
     }
-    this.dropMarks(this.nextSn)
     this.baseSn = this.freshSn = this.firstFrom = this.nextSn = sn | 0
   }
 
@@ -295,7 +294,6 @@ export class SendWindow {
     }
     meta[word + STATE] = UNSENT
     meta[word + TS] = now
-    meta[word + FIRST_TS] = now
     meta[word + RTO] = rto
     meta[word + SKIPS] = 0
     meta[word + XMIT] = 0
@@ -386,6 +384,7 @@ export class SendWindow {
       // they for an `sn` that was not sent yet, as what is sent before it would find them already there.
       if (
         seqDiff(sn, this.freshSn) >= 0 ||
+        this.meta[word + XMIT] === 0 ||
         seqDiff(ts, this.meta[word + FIRST_TS]!) < 0 ||
         seqDiff(ts, oldest) < 0
       ) {
@@ -472,16 +471,12 @@ export class SendWindow {
     meta[word + RESEND_AT] = resendAt
     this.freshSn = seqStep(sn, 1)
     if (!this.ordered) {
-      meta[word + LEADS] = 0
       this.link(slot)
       this.deadlines.set(slot, resendAt)
       return
     }
     meta[word + STATE] = FIRST
-    if (this.runOpen && seqDiff(resendAt, this.runAt) === 0) {
-      meta[word + LEADS] = 0
-      return
-    }
+    if (this.runOpen && seqDiff(resendAt, this.runAt) === 0) return
     meta[word + LEADS] = 1
     this.runOpen = true
     this.runAt = resendAt | 0

@@ -461,3 +461,13 @@ test('a clock that steps back changes nothing of what is resent later', () => {
     .flatMap((line) => line.match(/(?<=")\w+(?=")/g) ?? [])
   deepEqual(resent, [...messages, 'after'])
 })
+
+test('a second ACK for what was never sent skips what was sent no later than its ts (sys)', () => {
+  const t = Trace.sys(FAST).at(10).send('0', '1').skip()
+  t.kcp.allowance = 0
+  t.at(30).send('2', '3', '4').flush()
+  t.input('ack sn=0 una=0 ts=100 | ack sn=3 una=0 ts=10')
+  t.kcp.allowance = Number.POSITIVE_INFINITY
+  t.at(50).sent('push sn=2 ts=50 | push sn=4 ts=50')
+  deepEqual(t.input('ack sn=3 una=1 ts=40').skips, [1, 0, 0])
+})
