@@ -1,6 +1,6 @@
 /** A case of fuzzing: so many inputs for one subject, all from one seed. And the corpus: inputs that found something. */
 import { mix32, Prng } from '../../src/sim/prng.ts'
-import { Finding } from './subject.ts'
+import { Finding, type Subject } from './subject.ts'
 import { TARGETS } from './targets.ts'
 
 /** Inputs of a case: enough for a conversation to get somewhere, few enough to look at. */
@@ -14,9 +14,14 @@ export interface CaseResult {
   finding?: { readonly why: string; readonly corpus: string }
 }
 
+/** A new subject of a target: what it does follows from the seed and its inputs. */
+export function opened(target: string, seed: number): Subject {
+  return TARGETS[target]!(new Prng(mix32(seed)))
+}
+
 /** Runs a case. `clock` measures; without it nothing is. */
 export function runCase(target: string, seed: number, clock?: () => number): CaseResult {
-  const subject = TARGETS[target]!(new Prng(mix32(seed)))
+  const subject = opened(target, seed)
   const inputs: string[] = []
   const result: CaseResult = { inputs: 0, slowest: 0 }
   const past: Uint8Array[] = []
@@ -41,7 +46,7 @@ export function runCase(target: string, seed: number, clock?: () => number): Cas
 export function replay(corpus: string): void {
   const [head = '', ...lines] = corpus.trimEnd().split('\n')
   const [target = '', seed] = head.split(' ')
-  const subject = TARGETS[target]!(new Prng(mix32(Number(seed))))
+  const subject = opened(target, Number(seed))
   for (const line of lines) {
     // What the subject itself does to make the next input belongs to the story.
     subject.make()

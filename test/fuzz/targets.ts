@@ -19,7 +19,7 @@ import {
   unscrambled,
   xorTable,
 } from '../../src/crypto/index.ts'
-import { FecDecoder, FecEncoder } from '../../src/fec/index.ts'
+import { AutotuneDecoder, FecDecoder, FecEncoder } from '../../src/fec/index.ts'
 import { Acceptor, resolveLimits } from '../../src/session/acceptor.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
@@ -54,15 +54,19 @@ function engine(prng: Prng): Subject {
   let toPeer: Uint8Array[] = []
   let fromPeer: Uint8Array[] = []
   const kcp = new Kcp(CONV, (datagram) => toPeer.push(datagram.slice()), settings)
-  const peer = new Kcp(CONV, (datagram) => fromPeer.push(datagram.slice()), settings)
+  // A peer's segments may be larger than ours, also than most cells of the window are.
+  const peerMtu = prng.chance(0.2) ? prng.int(200, 4000) : settings.mtu
+  const longest = peerMtu > 200 ? 4000 : 100
+  const peer = new Kcp(CONV, (datagram) => fromPeer.push(datagram.slice()), { ...settings, mtu: peerMtu })
   let now = prng.u32()
   kcp.update(now)
   peer.update(now)
-  const message = new Uint8Array(100)
+  const message = new Uint8Array(longest)
   return {
     make() {
-      now = (now + prng.int(0, 12)) >>> 0
-      if (prng.chance(0.3) && peer.waitSnd() < 64) peer.send(message.subarray(0, prng.int(0, 100)))
+      // Now and then so long that window probes, RTOs and the ends of links are due.
+      now = (now + (prng.chance(0.02) ? 2 ** prng.int(4, 18) : prng.int(0, 12))) >>> 0
+      if (prng.chance(0.3) && peer.waitSnd() < 64) peer.send(message.subarray(0, prng.int(0, longest)))
       if (prng.chance(0.3) && kcp.waitSnd() < 64) kcp.send(message.subarray(0, prng.int(0, 100)))
       for (const datagram of toPeer) if (prng.chance(0.9)) peer.tryInput(datagram, now)
       toPeer = []
@@ -158,15 +162,26 @@ function acceptor(prng: Prng): Subject {
   }
 }
 
+/** What a decoder's documentation allows it: three of the largest groups that anybody can have. */
+const FEC_BYTES_MAX = 3 * 256 * 1536
+
 function fec(prng: Prng): Subject {
   const [dataShards, parityShards] = [prng.int(1, 10), prng.int(1, 4)]
-  const decoder = new FecDecoder({ dataShards, parityShards, conv: CONV })
-  const encoder = new FecEncoder({ dataShards, parityShards, maxDatagram: 300 })
+  const shape = { dataShards, parityShards }
+  const decoder = prng.chance(0.5)
+    ? new FecDecoder({ ...shape, conv: CONV })
+    : new AutotuneDecoder({ conv: CONV }, prng.chance(0.5) ? shape : undefined)
+  let encoder = new FecEncoder({ ...shape, maxDatagram: 300 })
   const traffic = new Traffic()
   let now = prng.int(0, 1000)
   return {
     make() {
-      now += prng.int(0, 3)
+      now += prng.chance(0.01) ? 2 ** prng.int(2, 17) : prng.int(0, 3)
+      // A peer that began anew, perhaps with other groups.
+      if (prng.chance(0.01)) {
+        const [data, parity] = [prng.int(1, 10), prng.int(1, 4)]
+        encoder = new FecEncoder({ dataShards: data, parityShards: parity, maxDatagram: 300 })
+      }
       const kind = prng.next()
       if (kind < 0.5) {
         const plain = segments(prng, { conv: CONV, una: 0, nxt: 5, rcvNxt: 5, now }).subarray(0, 280)
@@ -183,7 +198,9 @@ function fec(prng: Prng): Subject {
     },
     feed(input) {
       const count = decoder.add(input, 0, input.length, now)
-      require(count >= 0 && count <= dataShards, `${count} rebuilt`)
+      const most = decoder instanceof FecDecoder ? dataShards : (decoder.shape?.dataShards ?? 0)
+      require(count >= 0 && count <= most, `${count} rebuilt`)
+      require(decoder.heldBytes >= 0 && decoder.heldBytes <= FEC_BYTES_MAX, `${decoder.heldBytes} bytes held`)
       for (const { buffer, start, end } of decoder.rebuilt.slice(0, count)) {
         require(start >= 0 && end >= start && end <= buffer.length, `${start}..${end} of ${buffer.length}`)
         require(end - start >= KCP_OVERHEAD, 'less than a segment rebuilt')

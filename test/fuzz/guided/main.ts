@@ -1,0 +1,105 @@
+/**
+ * `npm run fuzz:guided -- --target engine [--seconds 60] [--seed 1] [--keep FILE]`
+ *
+ * Fuzzes one target, guided by what of src its inputs reach: jazzer.js instruments the compiled sources and has libFuzzer
+ * change the inputs that went further than others. It goes on where the last run of the target ended; what it knows is in
+ * build/fuzz-guided. A finding ends the run and is kept in test/fuzz/corpus. `--keep` does that with a file that libFuzzer
+ * left for an input that was too slow or took too much memory.
+ * @module
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { parseArgs, wholeNumber } from '../../simulation/args.ts'
+import { TARGETS } from '../targets.ts'
+import { beginnings, STORY_MAX } from './story.ts'
+import { keep } from './target.ts'
+
+/** Seeds of the first corpus. */
+const SEEDS = 100
+/** No story of so few inputs may take so long, ms: the slowest takes some tens. */
+const TIMEOUT = 5_000
+
+const args = parseArgs(process.argv.slice(2), ['target', 'seconds', 'seed', 'keep'])
+const target = args.values.get('target') ?? ''
+const story = args.values.get('keep')
+if (TARGETS[target] === undefined) {
+  console.log(`--target is one of ${Object.keys(TARGETS).join(', ')}`)
+  process.exitCode = 2
+} else if (story !== undefined) keep(target, readFileSync(story))
+else {
+  const missing = whatIsMissing()
+  if (missing === undefined) run()
+  else {
+    console.log(missing)
+    process.exitCode = 2
+  }
+}
+
+function jazzer(): NodeJS.Require {
+  return createRequire(join(process.cwd(), 'test/fuzz/guided/package.json'))
+}
+
+function whatIsMissing(): string | undefined {
+  if (!existsSync('test/fuzz/guided/node_modules')) return 'jazzer.js is missing: npm run fuzz:guided:install'
+  try {
+    jazzer()('@jazzer.js/fuzzer')
+  } catch (error) {
+    return `jazzer.js does not load (on Linux it needs glibc 2.38, as of Debian 13): ${(error as Error).message}`
+  }
+  return undefined
+}
+
+function run(): void {
+  const folder = `build/fuzz-guided/${target}`
+  mkdirSync(`${folder}/corpus`, { recursive: true })
+  for (const [i, bytes] of beginnings(target, SEEDS).entries()) {
+    writeFileSync(`${folder}/corpus/begin-${i}`, bytes)
+  }
+  const child = spawn(
+    process.execPath,
+    [
+      join(dirname(jazzer().resolve('@jazzer.js/core')), 'cli.js'),
+      'build/test/fuzz/guided/target.js',
+      `${folder}/corpus`,
+      '--sync',
+      '--includes=build/src/',
+      // They look for what a program does to its system, and cost time.
+      '--disableBugDetectors=.*',
+      `--timeout=${TIMEOUT}`,
+      '--',
+      `-max_total_time=${wholeNumber(args, 'seconds', 60)}`,
+      `-seed=${wholeNumber(args, 'seed', 0)}`,
+      `-max_len=${STORY_MAX}`,
+      `-artifact_prefix=${folder}/`,
+    ],
+    { env: { ...process.env, FUZZ_TARGET: target }, stdio: ['inherit', 'inherit', 'pipe'] },
+  )
+  let log = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    process.stderr.write(text)
+    log += text
+  })
+  child.on('close', (code) => {
+    console.log(summary(log))
+    if (code === 0) return
+    process.exitCode = 1
+    console.log(
+      `ended with ${code}; if nothing was kept: npm run fuzz:guided -- --target ${target} --keep FILE`,
+    )
+  })
+}
+
+/** What libFuzzer told, in a line; nothing of what it did not come to tell. */
+function summary(log: string): string {
+  const done = /Done (\d+) runs in (\d+) second/.exec(log)
+  const coverage = [...log.matchAll(/cov: (\d+) ft: (\d+)/g)]
+  const [first, last] = [coverage[0], coverage.at(-1)]
+  const parts = [target]
+  if (done !== null) parts.push(`${done[1]} stories in ${done[2]} s`)
+  if (first !== undefined) {
+    parts.push(`edges ${first[1]} to ${last![1]}`, `features ${first[2]} to ${last![2]}`)
+  }
+  return parts.join(', ')
+}
