@@ -416,12 +416,15 @@ export function secure(prng: Prng): Subject {
         else toServer(forged, address)
         break
       }
-      case Op.ClientControl:
+      case Op.ClientControl: {
+        const sent = keptAt
         client.state['association']?.['control'](rest[0] ?? 0, rest.subarray(1))
-        if (rest[0] === ControlKind.PathResponse && queue.length > 0) {
+        // Nothing is sent without keys, and then the latest datagram is an honest one.
+        if (rest[0] === ControlKind.PathResponse && keptAt > sent) {
           invented.add(keyOf(queue.at(-1)!.datagram))
         }
         break
+      }
       case Op.ServerControl:
         client.association?.['control'](rest[0] ?? 0, rest.subarray(1))
         break
