@@ -30,6 +30,7 @@ import { resolveSmuxConfig, SmuxEngine } from '../../src/smux/index.ts'
 import { encodeBlock, encodedBound, SnappyDecoder, SnappyEncoder } from '../../src/snappy/index.ts'
 import { mutated, noise, segments, Traffic } from './mutate.ts'
 import { secure } from './secure.ts'
+import { session } from './session.ts'
 import { type Open, require, type Subject } from './subject.ts'
 
 const CONV = 0x51515151
@@ -398,6 +399,7 @@ function snappy(prng: Prng): Subject {
 export const TARGETS: Readonly<Record<string, Open>> = {
   engine,
   acceptor,
+  session,
   fec,
   cipher,
   api,
