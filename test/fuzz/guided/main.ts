@@ -8,7 +8,7 @@
  * @module
  */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { parseArgs, wholeNumber } from '../../simulation/args.ts'
@@ -20,6 +20,9 @@ import { keep } from './target.ts'
 const SEEDS = 100
 /** No story of so few inputs may take so long, ms: the slowest takes some tens. */
 const TIMEOUT = 5_000
+const REPORT_EVERY = 10_000
+/** Of the log, what is shown of a finding: its stack and its bytes. */
+const FINDING = 4_000
 
 const args = parseArgs(process.argv.slice(2), ['target', 'seconds', 'seed', 'keep'])
 const target = args.values.get('target') ?? ''
@@ -57,6 +60,8 @@ function run(): void {
   for (const [i, bytes] of beginnings(target, SEEDS).entries()) {
     writeFileSync(`${folder}/corpus/begin-${i}`, bytes)
   }
+  // A file: of what libFuzzer writes to a pipe that Node has made non-blocking a part is lost.
+  const log = `${folder}/log`
   const child = spawn(
     process.execPath,
     [
@@ -74,32 +79,26 @@ function run(): void {
       `-max_len=${STORY_MAX}`,
       `-artifact_prefix=${folder}/`,
     ],
-    { env: { ...process.env, FUZZ_TARGET: target }, stdio: ['inherit', 'inherit', 'pipe'] },
+    { env: { ...process.env, FUZZ_TARGET: target }, stdio: ['inherit', 'inherit', openSync(log, 'w')] },
   )
-  let log = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    process.stderr.write(text)
-    log += text
-  })
+  const timer = setInterval(() => console.log(summary(readFileSync(log, 'utf8'))), REPORT_EVERY)
   child.on('close', (code) => {
-    console.log(summary(log))
+    clearInterval(timer)
+    const text = readFileSync(log, 'utf8')
+    console.log(summary(text))
     if (code === 0) return
     process.exitCode = 1
+    console.log(text.slice(-FINDING))
     console.log(
       `ended with ${code}; if nothing was kept: npm run fuzz:guided -- --target ${target} --keep FILE`,
     )
   })
 }
 
-/** What libFuzzer told, in a line; nothing of what it did not come to tell. */
+/** What libFuzzer told, in a line. */
 function summary(log: string): string {
-  const done = /Done (\d+) runs in (\d+) second/.exec(log)
-  const coverage = [...log.matchAll(/cov: (\d+) ft: (\d+)/g)]
-  const [first, last] = [coverage[0], coverage.at(-1)]
-  const parts = [target]
-  if (done !== null) parts.push(`${done[1]} stories in ${done[2]} s`)
-  if (first !== undefined) {
-    parts.push(`edges ${first[1]} to ${last![1]}`, `features ${first[2]} to ${last![2]}`)
-  }
-  return parts.join(', ')
+  const told = [...log.matchAll(/^#(\d+).*cov: (\d+) ft: (\d+)/gm)]
+  const [first, last] = [told[0], told.at(-1)]
+  if (first === undefined || last === undefined) return `${target}: nothing told yet`
+  return `${target}: ${last[1]} stories, edges ${first[2]} to ${last[2]}, features ${first[3]} to ${last[3]}`
 }
