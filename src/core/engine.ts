@@ -474,7 +474,7 @@ export class Engine extends EngineState {
   private flushProbes(writer: DatagramWriter): void {
     const { probe } = this
     // A question to an unproven address has to be paid for like data: who never answers is asked for ever.
-    if (probe.askPending && this.fits(writer.used, 0, -1)) {
+    if (probe.askPending && this.fits(writer, 0, -1)) {
       this.write(writer, Command.WindowAsk, this.lastTs, this.lastSn)
     }
     if (probe.tellPending) this.write(writer, Command.WindowTell, this.lastTs, this.lastSn)
@@ -513,7 +513,7 @@ export class Engine extends EngineState {
     for (let i = 0; i < dueCount; i++) {
       const sn = snd.dueSn(i)
       const len = snd.lenOf(sn)
-      if (!this.fits(writer.used, len, budget)) {
+      if (!this.fits(writer, len, budget)) {
         snd.putBack(i)
         return skipped
       }
@@ -545,7 +545,7 @@ export class Engine extends EngineState {
     for (let sn = snd.fresh | 0; sn !== end; sn = seqStep(sn, 1)) {
       if (!snd.isUnsent(sn)) continue
       const len = snd.lenOf(sn)
-      if (!unlimited && !this.fits(writer.used, len, budget)) return skipped
+      if (!unlimited && !this.fits(writer, len, budget)) return skipped
       if (budget >= 0) budget -= len
       snd.launch(sn, now, rto, resendAt)
       this.writePush(writer, sn, len, 1, now)
@@ -586,7 +586,7 @@ export class Engine extends EngineState {
     for (let sn = seqAdd(snd.fresh, -1); seqDiff(sn, snd.base) >= 0; sn = seqAdd(sn, -1)) {
       if (!snd.has(sn)) continue
       const len = snd.lenOf(sn)
-      if (!this.fits(writer.used, len, -1)) return
+      if (!this.fits(writer, len, -1)) return
       this.tailProbed = true
       this.counters.tailProbes++
       const rto = snd.rtoOf(sn)
@@ -611,7 +611,7 @@ export class Engine extends EngineState {
       const bytes = KCP_OVERHEAD + len
       if (writer.used + bytes > this.mtu) continue
       const cost = writer.used === 0 ? bytes + IP_OVERHEAD : bytes
-      if (!this.fits(writer.used, len, -1) || !repeats.afford(cost, now)) {
+      if (!this.fits(writer, len, -1) || !repeats.afford(cost, now)) {
         repeats.clear()
         return
       }
@@ -624,12 +624,13 @@ export class Engine extends EngineState {
     }
   }
 
-  private fits(written: number, len: number, budget: number): boolean {
+  /** Whether a segment of `len` payload bytes may be written next. */
+  private fits(writer: DatagramWriter, len: number, budget: number): boolean {
     if (budget >= 0 && budget < len) return false
-    const bytes = written + KCP_OVERHEAD + len
-    // What does not fit behind what is written takes a second datagram.
-    const datagrams = written > 0 && bytes > this.mtu ? 2 : 1
-    return bytes + datagrams * this.overhead <= this.allowance
+    if (this.allowance === Number.POSITIVE_INFINITY) return true
+    // What leaves no room for it goes out first: whoever sends that may spend of the allowance on parity.
+    if (writer.used + KCP_OVERHEAD + len > this.mtu) this.emit(writer)
+    return writer.used + KCP_OVERHEAD + len + this.overhead <= this.allowance
   }
 
   private writePush(writer: DatagramWriter, sn: number, len: number, xmit: number, now: number): void {

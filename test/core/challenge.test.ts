@@ -1,6 +1,7 @@
 /** The proof of a peer's address that no stock peer notices, and the bytes that may be sent until it is there. */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { Kcp } from '../../src/core/kcp.ts'
 import { joined, onBoth, Trace } from '../support/trace.ts'
 
 const FAST = { nodelay: 1, interval: 10, nc: true } as const
@@ -165,6 +166,25 @@ test('the bytes that a codec adds count for every datagram', () => {
     const bytes = t.take().reduce((sum, { length }) => sum + length + 20, 0)
     ok(bytes <= allowance, `${bytes} of ${allowance}`)
     equal(t.kcp.allowance, allowance - bytes)
+  }
+})
+
+test('what is spent on parity for one datagram is missing for the next', () => {
+  for (let allowance = 0; allowance < 700; allowance += 5) {
+    let bytes = 0
+    const output = ({ length }: Uint8Array): void => {
+      bytes += length
+      if (length > kcp.allowance) return
+      kcp.allowance -= length
+      bytes += length
+    }
+    const kcp: Kcp = new Kcp(1, output, { ...FAST, mtu: 100 })
+    kcp.update(0)
+    kcp.allowance = allowance
+    for (const size of [20, 30, 40, 10, 76]) kcp.send(new Uint8Array(size))
+    kcp.flush(0)
+    ok(bytes <= allowance, `${bytes} of ${allowance}`)
+    equal(kcp.allowance, allowance - bytes)
   }
 })
 

@@ -605,11 +605,14 @@ export class ReferenceEngine extends ReferenceReceiver {
     return hardening.capRto ? Math.min(rto, RTO_MAX) : u32(rto)
   }
 
-  /** Whether the allowance covers what is written, `len` bytes behind it, and the second datagram that may take. */
+  /**
+   * Whether the allowance covers what is written and `len` bytes behind it. What leaves no room for them goes out before
+   * that is known, as its parity may be paid from the allowance too.
+   */
   private affords(len: number): boolean {
-    const bytes = this.pending.length + HEADER + len
-    const datagrams = this.pending.length > 0 && bytes > this.config.mtu ? 2 : 1
-    return bytes + datagrams * this.overhead <= this.allowance
+    if (this.allowance === Number.POSITIVE_INFINITY) return true
+    if (this.pending.length + HEADER + len > this.config.mtu) this.emit()
+    return this.pending.length + HEADER + len + this.overhead <= this.allowance
   }
 
   private writePush(segment: Segment): void {
