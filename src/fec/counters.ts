@@ -35,8 +35,6 @@ export class FecCounters {
   // Groups that were not rebuilt though there were shards enough.
   /** It was not certain that the peer's parameters are ours: at the beginning, or after something that did not fit. */
   unproven = 0
-  /** Its shards contradict each other. */
-  disproved = 0
   /** What came out has a size field that cannot be. */
   badSize = 0
   /** What came out is not zero behind its end. */

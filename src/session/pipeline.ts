@@ -245,8 +245,8 @@ export class Pipeline<Peer> {
 
   /** Warns when what arrives was made with other parameters. */
   private watch(counters: FecCounters, { data, parity, autotune }: ResolvedFec): void {
-    const { misplaced, unequal, disproved, badSize, badPadding, badSegments, outOfRange } = counters
-    const unfit = misplaced + unequal + disproved + badSize + badPadding + badSegments + outOfRange
+    const { misplaced, unequal, badSize, badPadding, badSegments, outOfRange } = counters
+    const unfit = misplaced + unequal + badSize + badPadding + badSegments + outOfRange
     if (unfit < UNFIT_ENOUGH || unfit <= counters.recovered || autotune) return
     this.warned = true
     this.warn(
