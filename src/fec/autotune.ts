@@ -146,7 +146,10 @@ export class AutotuneDecoder {
       finder.clear()
     }
     const shape = finder.add(readSeqid(buffer, start), isData)
-    if (shape === undefined) return 0
+    if (shape === undefined) {
+      if (!isData) counters.unused++
+      return 0
+    }
     this.decoder = new FecDecoder({ ...this.options, ...shape })
     this.decoder.frugal = this.isFrugal
     this.decoder.believe()

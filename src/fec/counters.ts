@@ -18,6 +18,8 @@ export class FecCounters {
   duplicate = 0
   /** Its group was finished. Parity that was not needed, mostly. */
   late = 0
+  /** For an end without FEC, or one that does not know the peer's numbers yet: parity, and messages out of band. */
+  unused = 0
 
   // Ignored, as it does not fit. Many of these: the peer's FEC differs from ours, or somebody forges.
   malformed = 0
