@@ -8,9 +8,10 @@
  * docs/testing/NAME.json and into the table of docs/TESTING.md.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { parseArgs, wholeNumber } from '../support/args.ts'
+import { each } from '../support/jobs.ts'
 import { keep, today } from '../support/results.ts'
-import { parseArgs, wholeNumber } from './args.ts'
 import { checkOverrides, type Overrides, PROFILES, planOf } from './plan.ts'
 import { count, describe, merge, noTotals, type Totals } from './summary.ts'
 import { runPlan } from './world.ts'
@@ -100,7 +101,8 @@ async function main(): Promise<void> {
   for (let from = first; from < first + seeds; from += size) {
     if (!done.has(from)) parts.push({ from, to: Math.min(from + size, first + seeds) - 1 })
   }
-  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), { overrides, twin }, (part, result) => {
+  const jobs = wholeNumber(args, 'jobs', 1)
+  await each<Part, Totals>(import.meta.url, { overrides, twin }, parts, jobs, (part, result) => {
     merge(totals, result)
     if (log !== undefined) appendFileSync(log, `${JSON.stringify({ ...part, totals: result })}\n`)
   })
@@ -123,33 +125,6 @@ async function main(): Promise<void> {
     outcome: totals.failed.length === 0 ? 'passed' : 'failed',
     findings: [...totals.failed.map(({ seed }) => `seed ${seed} failed`), ...said].join('; '),
   })
-}
-
-/** Has workers run the parts. */
-async function each(
-  parts: readonly Part[],
-  jobs: number,
-  work: Work,
-  done: (part: Part, totals: Totals) => void,
-): Promise<void> {
-  let next = 0
-  const one = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL(import.meta.url), { workerData: work })
-      let part: Part | undefined
-      const go = (): void => {
-        part = parts[next++]
-        if (part === undefined) void worker.terminate().then(() => resolve())
-        else worker.postMessage(part)
-      }
-      worker.on('message', (totals: Totals) => {
-        done(part!, totals)
-        go()
-      })
-      worker.on('error', reject)
-      go()
-    })
-  await Promise.all(Array.from({ length: Math.min(jobs, parts.length) }, one))
 }
 
 /** Tells a seed. */
