@@ -1,10 +1,11 @@
 /**
- * `npm run mutation -- [--sample 500] [--seed 1] [--only engine,rtt] [--jobs 2] [--log FILE]`
+ * `npm run mutation -- [--sample 500] [--seed 1] [--only engine,rtt] [--jobs 2] [--log FILE] [--write NAME]`
  *
  * Changes one thing at a time in src/core and looks whether a test notices: the part's own tests first, then the
  * readable engine, the recorded vectors and all other tests of core, until one fails. What is in the log already is not
  * run again. Without --sample every mutant is tried, which takes hours; a sample is the same for the same seed.
- * The summary and the survivors are printed; docs/testing/mutation.md says what became of those.
+ * The summary and the survivors are printed; docs/testing/mutation.md says what became of those. With
+ * --write the numbers go to docs/testing/NAME.json and into the table of docs/TESTING.md.
  */
 import { spawn } from 'node:child_process'
 import {
@@ -22,6 +23,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import ts from 'typescript'
+import { keep, today } from '../build/test/support/results.js'
 
 const { values } = parseArgs({
   options: {
@@ -30,6 +32,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     jobs: { type: 'string', default: '2' },
     log: { type: 'string', default: 'mutation.jsonl' },
+    write: { type: 'string' },
   },
 })
 
@@ -228,14 +231,28 @@ await Promise.all(Array.from({ length: Number(values.jobs) }, () => work(queue))
 
 const wanted = new Set(mutants.map(keyOf))
 const results = read().filter((one) => wanted.has(keyOf(one)))
+const count = (result, among = results) => among.filter((one) => one.result === result).length
 console.log('| File | Tried | Failed a test | Never ended | Survived |\n| --- | ---: | ---: | ---: | ---: |')
 for (const file of [...new Set(results.map((one) => one.file))].sort()) {
   const mine = results.filter((one) => one.file === file)
-  const count = (result) => mine.filter((one) => one.result === result).length
   console.log(
-    `| \`${file}\` | ${mine.length} | ${count('failed')} | ${count('timeout')} | ${count('survived')} |`,
+    `| \`${file}\` | ${mine.length} | ${count('failed', mine)} | ${count('timeout', mine)} | ${count('survived', mine)} |`,
   )
 }
 for (const { path, line, from, to } of results.filter((one) => one.result === 'survived')) {
   console.log(`- ${path}:${line} \`${from.replace(/\s+/g, ' ').slice(0, 90)}\` -> \`${to}\``)
+}
+if (values.write !== undefined) {
+  const survived = count('survived')
+  keep({
+    name: values.write,
+    what: 'changes of one thing in src/core, each held against the tests',
+    count: results.length,
+    unit: `mutants of ${all.length}`,
+    ...today(),
+    outcome: 'passed',
+    findings:
+      `${count('failed')} failed a test, ${count('timeout')} never ended, ${survived} survived: ` +
+      `${(100 - (100 * survived) / results.length).toFixed(1)} % were noticed`,
+  })
 }

@@ -136,7 +136,8 @@ export class Engine extends EngineState {
 
     let { words } = rcv
     const origin = rcv.at
-    for (let at = 0; size - at >= KCP_OVERHEAD; ) {
+    let at = 0
+    while (size - at >= KCP_OVERHEAD) {
       const from = origin + at
       if (words.getInt32(from, true) !== conv) return this.refuse(InputResult.Foreign, timed, timedTs)
       const word = words.getInt32(from + CMD_AT, true)
@@ -195,6 +196,8 @@ export class Engine extends EngineState {
       if (this.logMask !== 0) this.logInput(cmd, sn, ts, word >>> 16)
       at += len
     }
+    // Too short to be a segment: upstream takes no notice of it.
+    if (at !== size) this.counters.inputErrors++
 
     if (timed) this.sampleRtt(timedTs)
     if (this.byTime) this.tailProbed &&= !acked

@@ -36,7 +36,7 @@ export class KcpCounters {
   forgedUna = 0
   /** ACKs that name no transmission in flight: late, repeated or forged. */
   staleAcks = 0
-  /** Datagrams refused, in whole or from some segment on. */
+  /** Datagrams refused, in whole or from some segment on, be it that the rest is too short for one. */
   inputErrors = 0
   /** Times that `output` threw. */
   outputErrors = 0

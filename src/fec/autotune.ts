@@ -5,6 +5,7 @@
  */
 import { countKind, FecCounters } from './counters.ts'
 import { FecDecoder, type FecDecoderOptions } from './decoder.ts'
+import { greatestCommonDivisor } from './divisor.ts'
 import { FecKind, fecKind, readSeqid } from './header.ts'
 import type { LentDatagram } from './lent.ts'
 import { SHARDS_MAX } from './reed-solomon.ts'
@@ -90,11 +91,6 @@ export class ShapeFinder {
   }
 }
 
-function greatestCommonDivisor(a: number, b: number): number {
-  while (b !== 0) [a, b] = [b, a % b]
-  return a
-}
-
 /** A decoder that finds the peer's numbers itself, and finds them again when the peer changes them. */
 export class AutotuneDecoder {
   readonly counters: FecCounters
@@ -150,9 +146,13 @@ export class AutotuneDecoder {
       finder.clear()
     }
     const shape = finder.add(readSeqid(buffer, start), isData)
-    if (shape === undefined) return 0
+    if (shape === undefined) {
+      if (!isData) counters.unused++
+      return 0
+    }
     this.decoder = new FecDecoder({ ...this.options, ...shape })
     this.decoder.frugal = this.isFrugal
+    this.decoder.believe()
     return this.decoder.addShard(isData, buffer, start, end, now)
   }
 

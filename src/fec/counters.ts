@@ -18,6 +18,8 @@ export class FecCounters {
   duplicate = 0
   /** Its group was finished. Parity that was not needed, mostly. */
   late = 0
+  /** For an end without FEC, or one that does not know the peer's numbers yet: parity, and messages out of band. */
+  unused = 0
 
   // Ignored, as it does not fit. Many of these: the peer's FEC differs from ours, or somebody forges.
   malformed = 0
@@ -35,8 +37,6 @@ export class FecCounters {
   // Groups that were not rebuilt though there were shards enough.
   /** It was not certain that the peer's parameters are ours: at the beginning, or after something that did not fit. */
   unproven = 0
-  /** Its shards contradict each other. */
-  disproved = 0
   /** What came out has a size field that cannot be. */
   badSize = 0
   /** What came out is not zero behind its end. */

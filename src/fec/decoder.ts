@@ -6,7 +6,7 @@
  * 5.6.6 to 5.6.15 after a skipped parity) or of a forger's shards the arithmetic makes anything. What comes out must be a
  * shard in every respect. That is not enough: a row's coefficients add up to 1 under any parameters, so bytes that are
  * the same in all shards of a group, as most of a header is, come out right where the rest is rubbish. Hence the kind of
- * each shard is held against its place, and what speaks for the parameters is weighed (`evidence.ts`).
+ * each shard is held against its place, and nothing is rebuilt until no other parameters are left (`evidence.ts`).
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
@@ -112,6 +112,11 @@ export class FecDecoder {
     this.wanted = new Uint8Array(Math.min(dataShards, parityShards))
     this.lent = Array.from({ length: Math.min(dataShards, parityShards) }, () => new Lent())
     this.rebuilt = this.lent
+  }
+
+  /** These are the peer's numbers: shards need not show it first. Until one shows the contrary. */
+  believe(): void {
+    this.evidence.settle()
   }
 
   /**
@@ -224,35 +229,44 @@ export class FecDecoder {
       return 0
     }
     if (isData) group.dataCount++
-    if (group.count === dataShards) {
-      if (!this.prove(group, place, buffer, start, end)) return 0
-    } else {
+    if (group.count < dataShards) {
       if (group.memory === NO_BYTES) group.memory = this.takeMemory()
       const to = group.count * stride
       this.copier.copy(buffer, start, end, group.memory, to)
       group.memory.fill(0, to + size, to + stride)
       group.places[group.count++] = place
-      // Where d shards are not enough to be believed, one more is waited for.
-      if (group.count < dataShards || !this.evidence.suffices(group.number)) return 0
+      if (group.count < dataShards) return 0
     }
-    const count = group.dataCount === dataShards ? 0 : this.rebuild(group)
+    // A whole group is done. One that is not believed yet waits for its next shard.
+    const whole = group.dataCount === dataShards
+    if (!whole && !this.evidence.suffices && !this.standsAlone(group)) return 0
+    const count = whole ? 0 : this.rebuild(group)
     this.finish(group)
     return count
   }
 
-  /** Whether the shards kept give this one, which came after them, and that is enough to believe what else they give. */
-  private prove(group: Group, place: number, buffer: Uint8Array, start: number, end: number): boolean {
-    this.wanted[0] = place
-    const made = this.make(group, 1)
-    for (let i = 0; i < group.paritySize; i++) {
-      if (made[i] !== (start + i < end ? buffer[start + i] : 0)) {
-        this.counters.disproved++
-        this.contradict(group)
-        return false
+  /**
+   * Whether this is the peer's first group, and shows by itself how it is made: its last data and first parity came,
+   * parity of it that was not followed by parity of the next, and enough data to know that none of it is parity of
+   * groups that are shorter.
+   */
+  private standsAlone({ number, has }: Group): boolean {
+    const { dataShards } = this
+    if (number !== 0 || !this.evidence.fromZero) return false
+    let end = dataShards - 1
+    while (has[end] === 1) end++
+    if (end <= dataShards || has.includes(1, end)) return false
+    for (let n = 2; n <= dataShards; n++) {
+      // In each group of n data comes before parity.
+      let [lastData, firstParity] = [0, n]
+      for (let place = 0; place < end; place++) {
+        if (has[place] !== 1) continue
+        if (place < dataShards) lastData = Math.max(lastData, place % n)
+        else firstParity = Math.min(firstParity, place % n)
       }
+      if (lastData < firstParity) return false
     }
-    this.evidence.agree(group.number, group.has[this.shards - 1] === 1)
-    return this.evidence.sawLastData
+    return true
   }
 
   private rebuild(group: Group): number {

@@ -1,91 +1,85 @@
 /**
  * What speaks for, and against, the peer's groups being as we think they are. d shards give d others under any
- * parameters; whether these are the peer's data, only such evidence can tell.
+ * parameters, and what the rows of a matrix have in common makes many of them look right; so only where data and parity
+ * were seen can tell.
  *
- * At first it is enough that the ends of groups were seen to be what they should: the last data and the first parity say
- * how much data there is; where groups begin is known of the first, and follows from the first data and the last parity
- * for the others. Once anything has spoken against the parameters more is asked for: a group with a shard more than
- * needed, all of which agree, that was seen to end where the next one begins.
+ * A group begins where parity is followed by data: for the peer at multiples of its n, from seqid 0 on. Where this was
+ * seen at multiples of ours with no other divisor in common, n of the peer divides ours. Of a smaller n, or with another
+ * d, some place of our group would hold the other kind. So when every place was seen with what belongs there, and
+ * nothing to the contrary since, no other parameters are left.
+ *
+ * What contradicts makes all of it begin anew. From then on nobody says that the peer counts from 0 (kcp-go 5.6.6 to
+ * 5.6.15 does not after a parity that it left out), so the first beginning seen is what the others are counted from.
  * @module
  */
-
-/** The ends of a group's data and of its parity, as bits. */
-const FIRST_DATA = 1
-const LAST_DATA = 2
-const FIRST_PARITY = 4
-const LAST_PARITY = 8
-
-/**
- * Groups of shards that are all where they belong, and stand for a proof: for when no group ever has a shard more than
- * needed. Under wrong parameters one shard or more of each group is misplaced, and sixteen would have to be lost in a row.
- */
-const FITTING_GROUPS = 16
+import { greatestCommonDivisor } from './divisor.ts'
 
 export class Evidence {
-  private readonly dataShards: number
   /** Of a group. */
   private readonly shards: number
-  /** Whether anything ever spoke against the parameters. */
-  private doubted = false
 
-  // All of these since something last spoke against them.
-  /** Which ends of groups were seen to be what they should. */
-  private ends = 0
-  /** How many shards were where they belong. */
-  private fits = 0
-  /** The latest group whose shards agreed, -1 if none did; whether its last parity came. */
-  private agreed = -1
-  private agreedEnds = false
-  /** Whether the first data of the next group came, too. */
-  private aligned = false
+  // All of these since something last spoke against the parameters.
+  /** Which places were seen, each with what belongs there, and how many. */
+  private readonly seen: Uint8Array
+  private places = 0
+  /** The latest groups of which the first data, and the last parity, came; -1 if none. */
+  private begun = -1
+  private ended = -1
+  /** A group where one of the peer's begins, too; -1: none is known. */
+  private origin = 0
+  /** What the distances of others like it from that one have for divisor; 0: there is none. */
+  private divisor = 0
 
   constructor(dataShards: number, parityShards: number) {
-    this.dataShards = dataShards
     this.shards = dataShards + parityShards
+    this.seen = new Uint8Array(this.shards)
+  }
+
+  /** Whether the peer's first group is known to begin with seqid 0. */
+  get fromZero(): boolean {
+    return this.origin === 0
+  }
+
+  /** Whether no other parameters are left. */
+  get suffices(): boolean {
+    return this.divisor === 1 && this.places === this.shards
   }
 
   /** A shard of the kind that belongs at this place of group `number`. */
   fit(number: number, place: number): void {
-    const { dataShards, shards } = this
-    this.fits++
-    // That seqid 0 is data says nothing: it is so for everybody.
-    if (place === 0 && number > 0) this.ends |= FIRST_DATA
-    if (place === dataShards - 1) this.ends |= LAST_DATA
-    if (place === dataShards) this.ends |= FIRST_PARITY
-    if (place === shards - 1) this.ends |= LAST_PARITY
-    if (number === this.agreed && place === shards - 1) this.agreedEnds = true
-    if (number === this.agreed + 1 && place === 0 && this.agreedEnds) this.aligned = true
+    const { seen, shards } = this
+    if (seen[place] === 0) {
+      seen[place] = 1
+      this.places++
+    }
+    if (place === 0) {
+      this.begun = number
+      if (number === this.ended + 1 && number > 0) this.begins(number)
+    }
+    if (place === shards - 1) {
+      this.ended = number
+      if (number + 1 === this.begun) this.begins(this.begun)
+    }
   }
 
-  /**
-   * Of d + 1 shards of group `number`, d gave the last one. So the peer's group begins where ours does, and has no more
-   * data than we think.
-   */
-  agree(number: number, hasLastParity: boolean): void {
-    this.agreed = number
-    this.agreedEnds = hasLastParity
+  /** Somebody else has seen that no other parameters are left. */
+  settle(): void {
+    this.seen.fill(1)
+    this.places = this.shards
+    this.divisor = 1
   }
 
   /** Something was not as it is under our parameters. */
   contradict(): void {
-    this.doubted = true
-    this.ends = 0
-    this.fits = 0
-    this.agreed = -1
-    this.agreedEnds = false
-    this.aligned = false
+    this.seen.fill(0)
+    this.places = 0
+    this.begun = this.ended = this.origin = -1
+    this.divisor = 0
   }
 
-  /** Whether what d + 1 shards of a group agree on is its data: whether it has no less data than we think. */
-  get sawLastData(): boolean {
-    return (this.ends & LAST_DATA) !== 0
-  }
-
-  /** Whether d shards of group `number` are enough to believe in what they give. */
-  suffices(number: number): boolean {
-    if (this.aligned && this.sawLastData) return true
-    if (this.fits >= FITTING_GROUPS * this.shards) return true
-    const needed = LAST_DATA | FIRST_PARITY | (number === 0 ? 0 : FIRST_DATA | LAST_PARITY)
-    return !this.doubted && (this.ends & needed) === needed
+  /** Parity was followed by data, where group `number` begins for us. */
+  private begins(number: number): void {
+    if (this.origin < 0) this.origin = number
+    this.divisor = greatestCommonDivisor(Math.abs(number - this.origin), this.divisor)
   }
 }

@@ -387,7 +387,10 @@ export class Association<Path> {
   private answerRekey(keys: Keys, question: Uint8Array, now: number): void {
     const { pattern } = this.options.identity
     // Former keys too: the client may not know yet that the present ones are in use.
-    if (this.client || keys === this.next || question.length !== 4 + MESSAGE1_SIZE[pattern]) return
+    if (this.client || keys === this.next || question.length !== 4 + MESSAGE1_SIZE[pattern]) {
+      this.options.counters.pointless++
+      return
+    }
     if (this.answered !== undefined && equalBytes(this.answered.question, question)) {
       this.control(ControlKind.RekeyResponse, this.answered.answer, keys)
       return
@@ -420,7 +423,11 @@ export class Association<Path> {
   }
 
   private takeRekey(answer: Uint8Array, now: number): void {
-    if (this.rekey === undefined || answer.length !== MESSAGE2_SIZE) return
+    // None was asked for, as ever by a server; or this answer was here before.
+    if (this.rekey === undefined || answer.length !== MESSAGE2_SIZE) {
+      this.options.counters.pointless++
+      return
+    }
     const { index, state } = this.rekey
     const payload = state.read(answer)
     if (payload === undefined) {
@@ -449,14 +456,19 @@ export class Association<Path> {
 
   /** What a Control record asks for. `message` is lent, and gone with the next record opened. */
   private heed(keys: Keys, record: Uint8Array, path: Path, pathKey: string, now: number): void {
+    const { counters } = this.options
     const message = keys.plain
     const body = message.subarray(1)
     switch (message[0]) {
+      case ControlKind.Pong:
+        // That it came is what it says.
+        break
       case ControlKind.Ping:
         this.control(ControlKind.Pong, EMPTY, keys)
         break
       case ControlKind.PathChallenge:
         if (body.length === CHALLENGE_SIZE) this.control(ControlKind.PathResponse, body, keys)
+        else counters.pointless++
         break
       case ControlKind.PathResponse:
         this.prove(body, pathKey)
@@ -476,12 +488,16 @@ export class Association<Path> {
       case ControlKind.ProbeAck:
         if (body.length === 2 && this.pathMtu.arrived(body[0]! | (body[1]! << 8), now))
           this.options.onMtu(this)
+        else counters.pointless++
         break
       case ControlKind.RekeyInitiation:
         this.answerRekey(keys, body, now)
         break
       case ControlKind.RekeyResponse:
-        if (this.client) this.takeRekey(body, now)
+        this.takeRekey(body, now)
+        break
+      default:
+        counters.pointless++
     }
   }
 
@@ -512,7 +528,10 @@ export class Association<Path> {
 
   private prove(response: Uint8Array, pathKey: string): void {
     const { candidate } = this
-    if (candidate?.key !== pathKey || !equalBytes(candidate.challenge, response)) return
+    if (candidate?.key !== pathKey || !equalBytes(candidate.challenge, response)) {
+      this.options.counters.pointless++
+      return
+    }
     this.path = candidate.path
     this.pathKey = candidate.key
     this.candidate = undefined

@@ -166,6 +166,8 @@ export class SecureCounters {
   throttled = 0
   /** Dropped: new keys asked for too soon. */
   hasty = 0
+  /** Of a peer with keys: a control record that means nothing, or comes too late to; honest repeats are some. */
+  pointless = 0
   /** Not sent: keys are missing, used up, or gone. */
   unsent = 0
 }

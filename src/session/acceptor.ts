@@ -69,7 +69,7 @@ export class DropCounters {
   foreign = 0
   /** Of no conversation here, and no beginning of one. */
   unknown = 0
-  /** Of a conversation that ended a while ago. */
+  /** Of a conversation that ended a while ago; its Fin is answered again, and its PUSH with a Reset. */
   tombstone = 0
   /** `maxConnections` is reached. */
   connections = 0
@@ -77,15 +77,19 @@ export class DropCounters {
   pending = 0
   /** `maxPendingPerHost` is reached. The same. */
   pendingPerHost = 0
+  /** Answers to such challenges that were not kept: their host has enough that wait for a place, or newer ones came. */
+  proofs = 0
   /** Too many streams wait to be accepted. */
   backlog = 0
-  /** The application does not want this peer. */
+  /** The application does not want this peer: it said so, or closed the session before its first segment was in. */
   refused = 0
+  /** First PUSHes after the listener was told to close. */
+  closing = 0
   /** The codec refused it. */
   codec = 0
   /** The cipher could not open it: another key, another cipher, or noise. */
   cipher = 0
-  /** Of a session: no segments, or from some segment on. */
+  /** Of a session: no segments, from some segment on, or at the end. */
   malformed = 0
   /** Segments whose una is beyond what was sent. */
   forgedUna = 0
@@ -214,6 +218,7 @@ export class Acceptor<Peer> {
   /** What was dropped so far, and why; adds the living sessions up. */
   totalDrops(): DropCounters {
     const total = Object.assign(new DropCounters(), this.drops)
+    total.proofs = this.challenges.dropped
     for (const { sessions } of this.peers.values()) {
       for (const { session } of sessions.values()) addDrops(total, session)
     }
@@ -243,7 +248,8 @@ export class Acceptor<Peer> {
     entry.link.open(datagram, (plain) => this.dispatch(plain, datagram.length, entry, now))
     this.drops.codec += traffic.codecDrops - codecDrops
     if (traffic.refused === refused) return
-    this.drops.cipher++
+    // A codec may have made several of one.
+    this.drops.cipher += traffic.refused - refused
     // Who is inside has the key: what else comes from there is noise.
     if (known === undefined && this.suspicion.add(key)) this.warn('KCP_CIPHER', unreadable(key, true))
   }
@@ -330,10 +336,13 @@ export class Acceptor<Peer> {
     const conv = segments.length < 4 ? -1 : readU32(segments, 0)
     let member = entry.sessions.get(conv)
     if (member === undefined) {
+      // Given back by parity, for a channel that is over.
+      if (recovered) this.drops.unknown++
       if (recovered || !this.mayOpen(segments, conv, entry, now)) return undefined
       member = this.openAll(conv, entry, now)
       // Refused by the application: its client must hear it, or it would knock again and again.
       if (member.session.closed) {
+        this.drops.refused++
         this.reset(segments, conv, entry)
         return undefined
       }
@@ -359,7 +368,8 @@ export class Acceptor<Peer> {
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
       if (notice === undefined) this.strange(entry)
-      else drops.unknown++
+      else if (tombstone === undefined) drops.unknown++
+      else drops.tombstone++
       if (notice?.kind === NoticeKind.Fin && tombstone?.finAck !== undefined) reply(entry, tombstone.finAck)
       return false
     }
@@ -380,9 +390,11 @@ export class Acceptor<Peer> {
     const name = this.nameOf(conv, entry)
     const { host } = entry
     const { at, answers, asks } = this.preface(datagram, conv, entry, name, now)
-    if (!this.isFirst(datagram, at, conv) || !this.accepting || !this.isGroupFree(conv, entry)) {
+    const first = this.isFirst(datagram, at, conv)
+    if (!first || !this.accepting || !this.isGroupFree(conv, entry)) {
       if (answers && !asks && at === datagram.length) return false
-      drops.unknown++
+      if (first && !this.accepting) drops.closing++
+      else drops.unknown++
       if (cmd === Command.Push) this.reset(datagram, conv, entry)
       // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
       else if (asks && this.accepting) reply(entry, windowTell(conv, this.wnd))

@@ -139,8 +139,12 @@ export class Pipeline<Peer> {
     this.counters ??= new FecStats()
     const { counters, fec } = this
     if (fec === undefined || this.decoding) {
+      // Data went to its session.
       if (kind === FecKind.Data) counters.data++
-      else counters.parity++
+      else {
+        counters.parity++
+        counters.unused++
+      }
       return
     }
     const decoder = (this.decoder ??= this.makeDecoder(fec))
@@ -163,7 +167,9 @@ export class Pipeline<Peer> {
   takeOutOfBand(datagram: Uint8Array): Uint8Array | undefined {
     this.counters ??= new FecStats()
     this.counters.unreliableIn++
-    return this.outOfBandOverhead < 0 ? undefined : datagram.subarray(OUT_OF_BAND_OVERHEAD)
+    if (this.outOfBandOverhead >= 0) return datagram.subarray(OUT_OF_BAND_OVERHEAD)
+    this.counters.unused++
+    return undefined
   }
 
   /** Counts what says to be FEC, and is not. */
@@ -245,8 +251,8 @@ export class Pipeline<Peer> {
 
   /** Warns when what arrives was made with other parameters. */
   private watch(counters: FecCounters, { data, parity, autotune }: ResolvedFec): void {
-    const { misplaced, unequal, disproved, badSize, badPadding, badSegments, outOfRange } = counters
-    const unfit = misplaced + unequal + disproved + badSize + badPadding + badSegments + outOfRange
+    const { misplaced, unequal, badSize, badPadding, badSegments, outOfRange } = counters
+    const unfit = misplaced + unequal + badSize + badPadding + badSegments + outOfRange
     if (unfit < UNFIT_ENOUGH || unfit <= counters.recovered || autotune) return
     this.warned = true
     this.warn(

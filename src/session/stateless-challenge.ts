@@ -37,6 +37,8 @@ export class StatelessChallenges {
   /** Challenges made, and those that were answered. */
   sent = 0
   answered = 0
+  /** Of the answers, those that the host had no room for, and those that newer ones pushed out. */
+  dropped = 0
   private readonly hash: SipHash
   private readonly capacity: number
   private readonly perHost: number
@@ -118,10 +120,14 @@ export class StatelessChallenges {
     // A challenge may be answered twice.
     this.forget(name)
     const ofHost = this.proofsByHost.get(proof.host) ?? 0
-    if (ofHost >= this.perHost) return
+    if (ofHost >= this.perHost) {
+      this.dropped++
+      return
+    }
     if (this.proofs.size >= this.capacity) {
       for (const oldest of this.proofs.keys()) {
         this.forget(oldest)
+        this.dropped++
         break
       }
     }

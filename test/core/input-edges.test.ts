@@ -107,16 +107,18 @@ onBoth('I5: an unknown command is refused with -3, a bad length as well with -2'
   deepEqual(stateOf(t), before)
 })
 
-onBoth('I6: up to 23 bytes behind the last segment are ignored', (make) => {
+onBoth('I6: up to 23 bytes behind the last segment are ignored, and counted', (make) => {
   const t = make().at(0)
   for (let size = 1; size <= 23; size++) {
     t.input(`push sn=${size - 1} "a" | ? <${size} B>`)
     equal(t.code, 0, `${size} bytes`)
     equal(t.recv(), 'a')
+    equal(t.kcp.stats().inputErrors, size)
   }
   t.input('push sn=23 "a" | ? <24 B>')
   equal(t.code, -1, 'one more is a header, of conversation 0')
   equal(t.recv(), 'a')
+  equal(t.kcp.stats().inputErrors, 24)
 })
 
 onBoth('I7: when the second segment is cut short, the first has been applied', (make) => {

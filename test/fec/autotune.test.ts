@@ -232,3 +232,15 @@ test('what is no shard is counted while searching, too', () => {
   deepEqual(giveAll(decoder, [push(1), new Uint8Array(3)]), [])
   equal(decoder.counters.malformed, 2)
 })
+
+test('parity that comes before the numbers are known is counted', () => {
+  const decoder = new AutotuneDecoder({ conv: CONV })
+  const datagrams = encode(
+    new FecEncoder({ dataShards: 3, parityShards: 1, maxDatagram: 500 }),
+    Array.from({ length: 9 }, (_, sn) => push(sn)),
+  )
+  giveAll(decoder, datagrams)
+  deepEqual(decoder.shape?.dataShards, 3)
+  // The third group's is the first that has a decoder.
+  deepEqual([decoder.counters.parity, decoder.counters.unused], [3, 2])
+})

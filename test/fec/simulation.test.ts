@@ -152,9 +152,8 @@ for (const [what, conditions] of [
     ]) {
       for (let seed = 1; seed <= 3; seed++) {
         const { decoder } = run(seed, conditions, shape, [400, 1300, 5])
-        const { badSize, badPadding, badSegments, misplaced, disproved, unequal, recovered } =
-          decoder!.counters
-        deepEqual([badSize, badPadding, badSegments, misplaced, disproved, unequal], [0, 0, 0, 0, 0, 0])
+        const { badSize, badPadding, badSegments, misplaced, unequal, recovered } = decoder!.counters
+        deepEqual([badSize, badPadding, badSegments, misplaced, unequal], [0, 0, 0, 0, 0])
         ok(recovered > 0, `seed ${seed}`)
       }
     }

@@ -1,16 +1,20 @@
 /**
- * `npm run fuzz -- --inputs 2000000 [--seed 1] [--target engine] [--jobs 2] [--log FILE]`
+ * `npm run fuzz -- --inputs 2000000 [--seed 1] [--target engine] [--jobs 2] [--log FILE]
+ * [--write NAME]`
  *
  * Feeds so many inputs to the targets in turn, in cases of 250. What is found is told and kept in test/fuzz/corpus. With
- * `--log` a line of JSON is appended to FILE for each 1,000 cases, and what is there already is not run again.
+ * `--log` a line of JSON is appended to FILE for each 1,000 cases, and what is there already is not run again. With `--write` the
+ * result goes to docs/testing/NAME.json and into the table of docs/TESTING.md.
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { isMainThread, parentPort, Worker } from 'node:worker_threads'
-import { parseArgs, wholeNumber } from '../simulation/args.ts'
+import { isMainThread, parentPort } from 'node:worker_threads'
+import { parseArgs, wholeNumber } from '../support/args.ts'
+import { each } from '../support/jobs.ts'
+import { keep, today } from '../support/results.ts'
 import { CASE, runCase } from './cases.ts'
 import { TARGETS } from './targets.ts'
 
-const OPTIONS = ['inputs', 'seed', 'target', 'jobs', 'log']
+const OPTIONS = ['inputs', 'seed', 'target', 'jobs', 'log', 'write']
 /** Cases of a line of the log. */
 const PART = 1_000
 /** Findings of one part that are kept: the others are mostly the same. */
@@ -24,6 +28,8 @@ interface Part {
 
 interface Result {
   inputs: number
+  /** Of the clock. */
+  seconds: number
   slowest: number
   slowestSeed: number
   findings: { seed: number; why: string; corpus: string }[]
@@ -33,13 +39,15 @@ if (isMainThread) await main()
 else parentPort!.on('message', (part: Part) => parentPort!.postMessage(runPart(part)))
 
 function runPart({ target, from, to }: Part): Result {
-  const result: Result = { inputs: 0, slowest: 0, slowestSeed: 0, findings: [] }
+  const result: Result = { inputs: 0, seconds: 0, slowest: 0, slowestSeed: 0, findings: [] }
+  const startedAt = performance.now()
   for (let seed = from; seed <= to; seed++) {
     const { inputs, slowest, finding } = runCase(target, seed, () => performance.now())
     result.inputs += inputs
     if (slowest > result.slowest) Object.assign(result, { slowest, slowestSeed: seed })
     if (finding !== undefined && result.findings.length < KEPT) result.findings.push({ seed, ...finding })
   }
+  result.seconds = (performance.now() - startedAt) / 1000
   return result
 }
 
@@ -70,8 +78,8 @@ async function main(): Promise<void> {
       }
     }
   }
-  const startedAt = performance.now()
-  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), (part, result) => {
+  const jobs = wholeNumber(args, 'jobs', 1)
+  await each<Part, Result>(import.meta.url, undefined, parts, jobs, (part, result) => {
     results.push({ target: part.target, result })
     if (log !== undefined) appendFileSync(log, `${JSON.stringify({ ...part, result })}\n`)
     for (const { seed, why, corpus } of result.findings) {
@@ -81,44 +89,30 @@ async function main(): Promise<void> {
       console.log(`  again: npm run fuzz -- --target ${part.target} --seed ${seed} --inputs ${CASE}\n`)
     }
   })
+  const sum = (of: (result: Result) => number, among = results): number =>
+    among.reduce((all, { result }) => all + of(result), 0)
+  const found = sum(({ findings }) => findings.length)
   for (const target of targets) {
-    const mine = results.filter((one) => one.target === target).map(({ result }) => result)
-    const inputs = mine.reduce((sum, one) => sum + one.inputs, 0)
-    const found = mine.reduce((sum, one) => sum + one.findings.length, 0)
-    const slowest = Math.max(0, ...mine.map((one) => one.slowest))
+    const mine = results.filter((one) => one.target === target)
+    const slowest = Math.max(0, ...mine.map(({ result }) => result.slowest))
+    const [inputs, findings] = [sum((one) => one.inputs, mine), sum((one) => one.findings.length, mine)]
     console.log(
-      `${target.padEnd(9)} ${inputs} inputs, ${found} findings, slowest input ${slowest.toFixed(1)} ms`,
+      `${target.padEnd(9)} ${inputs} inputs, ${findings} findings, slowest input ${slowest.toFixed(1)} ms`,
     )
-    if (found > 0) process.exitCode = 1
   }
-  const { user, system } = process.cpuUsage()
-  console.log(
-    `${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${((user + system) / 1e6).toFixed(1)} s of CPU`,
-  )
-}
-
-/** Has workers run the parts. */
-async function each(
-  parts: readonly Part[],
-  jobs: number,
-  done: (part: Part, result: Result) => void,
-): Promise<void> {
-  let next = 0
-  const one = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL(import.meta.url))
-      let part: Part | undefined
-      const go = (): void => {
-        part = parts[next++]
-        if (part === undefined) void worker.terminate().then(() => resolve())
-        else worker.postMessage(part)
-      }
-      worker.on('message', (result: Result) => {
-        done(part!, result)
-        go()
-      })
-      worker.on('error', reject)
-      go()
-    })
-  await Promise.all(Array.from({ length: Math.min(jobs, parts.length) }, one))
+  const [inputs, seconds] = [sum((one) => one.inputs), sum((one) => one.seconds)]
+  console.log(`${inputs} inputs, ${seconds.toFixed(1)} s of all jobs`)
+  if (found > 0) process.exitCode = 1
+  const name = args.values.get('write')
+  if (name === undefined) return
+  keep({
+    name,
+    what: `fuzzing of ${targets.join(', ')}`,
+    count: inputs,
+    unit: 'inputs',
+    seconds,
+    ...today(),
+    outcome: found === 0 ? 'passed' : 'failed',
+    findings: `${found === 0 ? 'nothing' : `${found} findings`}, in ${targets.length} targets: ${targets.join(', ')}`,
+  })
 }

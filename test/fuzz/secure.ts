@@ -83,6 +83,7 @@ const DROPS = [
   'forged',
   'throttled',
   'hasty',
+  'pointless',
 ] as const satisfies readonly (keyof SecureCounters)[]
 
 interface Wire {

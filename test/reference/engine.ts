@@ -212,7 +212,8 @@ export class ReferenceEngine extends ReferenceReceiver {
     let sample: number | undefined
     let fault = 0
 
-    for (let at = 0; datagram.length - at >= HEADER; ) {
+    let at = 0
+    while (datagram.length - at >= HEADER) {
       const segment = decode(datagram, at)
       const { cmd, wnd, ts, sn, una } = segment
       if (segment.conv !== this.conv) fault = -1
@@ -252,6 +253,8 @@ export class ReferenceEngine extends ReferenceReceiver {
     if (this.config.hardening.sampleOnce && sample !== undefined) this.sampleRtt(sample)
     // What came before a fault stays, but it skips nothing and opens no window.
     if (fault !== 0) return fault
+    // Nobody minds what is too short to be a segment, but it is counted.
+    if (at < datagram.length) this.counters.inputErrors++
     if (newest !== undefined && this.byTime) this.tailProbed = false
     else if (newest !== undefined) this.countSkips(newest.sn, newest.ts)
     if (diff(this.sndUna, unaBefore) > 0) this.growCwnd()

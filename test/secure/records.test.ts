@@ -512,6 +512,38 @@ test('an answer from elsewhere, or with other bytes, proves nothing; an old reco
   equal(bench.opened[0]!.path, 'a:1')
 })
 
+test('a control record that means nothing is counted, and answered by nothing', () => {
+  for (const side of ['client', 'server'] as const) {
+    const bench = new Bench()
+    const client = bench.connected()
+    const { association } = inside(client.state)
+    const [sender, counters] =
+      side === 'server' ? [association, bench.server.counters] : [bench.opened[0]!, client.state.counters]
+    const control = (kind: number, size: number): void => inside(sender).control(kind, new Uint8Array(size))
+    let count = 0
+    for (const [kind, size] of [
+      [0, 0],
+      [77, 5],
+      [ControlKind.PathChallenge, 7],
+      [ControlKind.PathResponse, 8],
+      [ControlKind.ProbeAck, 2],
+      [ControlKind.ProbeAck, 3],
+      [ControlKind.RekeyInitiation, 3],
+      [ControlKind.RekeyResponse, 52],
+    ] as const) {
+      control(kind, size)
+      bench.settle(client)
+      equal(counters.pointless, ++count, `${kind} to the ${side}`)
+    }
+    control(ControlKind.Pong, 0)
+    control(ControlKind.Ping, 0)
+    control(ControlKind.PathChallenge, 8)
+    bench.settle(client)
+    equal(counters.pointless, count)
+    deepEqual([bench.closed.length, client.over], [0, 0])
+  }
+})
+
 // ---- path mtu --------------------------------------------------------------------------------------------------
 
 test('the largest datagram that arrives is found', () => {

@@ -1,9 +1,12 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { CipherCounters, OpenResult, type PacketCipher } from '../../src/crypto/packet-cipher.ts'
+import { FecEncoder } from '../../src/fec/encoder.ts'
 import {
   Acceptor,
   type AcceptorLimits,
+  type AcceptorOptions,
   LIMIT_FIELDS,
   peerKey,
   requireConv,
@@ -15,7 +18,9 @@ import { Scheduler, type Task } from '../../src/session/scheduler.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PacketCodec } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
+import { Prng } from '../../src/sim/prng.ts'
 import { formatDatagram, parseTrace } from '../../src/sim/trace.ts'
+import { encode, push } from '../fec/shards.ts'
 
 class ListeningScheduler extends Scheduler {
   readonly #heard: Task[]
@@ -39,6 +44,8 @@ class Door {
   readonly scheduler: Scheduler = new ListeningScheduler(this.clock, this.heard)
   readonly acceptor: Acceptor<string>
   hasBacklog = true
+  /** What the application does with a session at once. */
+  onSession: (session: KcpSession) => void = () => undefined
 
   constructor(
     limits: Partial<AcceptorLimits> = {},
@@ -46,6 +53,7 @@ class Door {
     codec?: PacketCodec<string>,
     channels = 1,
     kind: Pick<DatagramTransport, 'provesPeers' | 'knowsPeers'> = {},
+    inside: Pick<AcceptorOptions<string>, 'cipher' | 'fec'> = {},
   ) {
     const transport: DatagramTransport<string> = {
       ...kind,
@@ -58,11 +66,15 @@ class Door {
       config: resolveSessionConfig(config),
       limits: resolveLimits(limits),
       codec,
+      ...inside,
       scheduler: this.scheduler,
       random: () => 1_000_000,
       hasBacklog: () => this.hasBacklog,
       channels,
-      onSessions: (sessions) => void this.sessions.push(...sessions),
+      onSessions: (sessions) => {
+        this.sessions.push(...sessions)
+        for (const session of sessions) this.onSession(session)
+      },
     })
   }
 
@@ -304,6 +316,8 @@ test('accepting = false: known sessions go on, strangers are refused', () => {
   equal(door.sessions.length, 1)
   equal(door.heard.length, 2)
   deepEqual(door.take('wins'), [])
+  const { closing, unknown } = door.acceptor.drops
+  deepEqual({ closing, unknown }, { closing: 1, unknown: 1 })
 })
 
 test('only a proven session leaves a tombstone; then its PUSH gets a Reset and its Fin an answer', () => {
@@ -321,6 +335,8 @@ test('only a proven session leaves a tombstone; then its PUSH gets a Reset and i
   door.knock('bob', 'push sn=0 frg=0 "x"', 9)
   equal(door.acceptor.drops.tombstone, 1)
   equal(door.take('control <20 B>').length, 1)
+  door.receive('bob', encodeNotice({ conv: 9, kind: NoticeKind.Fin, sn: 1, done: true, ts: 1, echo: 1 }))
+  deepEqual([door.acceptor.drops.tombstone, door.acceptor.drops.unknown], [2, 0])
   door.clock.advance(60_000)
   door.knock('bob', 'push sn=0 frg=0 "x"', 9)
   equal(door.sessions.length, 3)
@@ -447,4 +463,105 @@ test('whose first segment is late began with another server; but not where peers
     equal(door.sessions[0]!.recv()?.length, 2)
     equal(door.sessions[0]!.recv()?.length, 3)
   }
+})
+
+/** What was dropped, whatever for. */
+function dropped(door: Door): number {
+  return Object.values(door.acceptor.totalDrops()).reduce((sum, count) => sum + count, 0)
+}
+
+test('who is closed before its first segment is in was refused, and is told so', () => {
+  const door = new Door()
+  door.onSession = (session) => session.abort(0)
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  deepEqual([door.acceptor.accepted, door.acceptor.sessions, door.acceptor.drops.refused], [1, 0, 1])
+  equal(door.take('control <20 B>').length, 1)
+  equal(dropped(door), 1)
+})
+
+test('an answer that is not kept is counted: its host has enough that wait', () => {
+  const door = new Door({ maxPending: 1, maxPendingPerHost: 1 })
+  door.knock('eve', 'push sn=0 frg=0 "x"')
+  for (const conv of [9, 10]) {
+    door.knock('bob', 'push sn=0 frg=0 "hi"', conv)
+    door.knock('bob', `ack sn=4294967295 una=0 ts=${challengeTs(door, 'bob')}`, conv)
+  }
+  deepEqual([door.acceptor.challengesAnswered, door.acceptor.totalDrops().proofs], [1, 1])
+  door.knock('bob', 'push sn=0 frg=0 "hi"', 10)
+  equal(door.acceptor.drops.pending, 3)
+  door.knock('bob', 'push sn=0 frg=0 "hi"', 9)
+  deepEqual([door.acceptor.sessions, dropped(door)], [2, 4])
+})
+
+test('each datagram that a codec made and the cipher cannot open is counted', () => {
+  const codec: PacketCodec<string> = { overhead: 0, encode: (one) => one, decode: (one) => [one, one, one] }
+  const cipher: PacketCipher = {
+    ...{ headroom: 0, tailroom: 0, counters: new CipherCounters() },
+    seal: () => undefined,
+    open: () => OpenResult.Refused,
+  }
+  const door = new Door({}, {}, codec, 1, {}, { cipher })
+  for (let i = 0; i < 4; i++) door.knock('eve', 'push sn=0 frg=0 "x"')
+  equal(door.acceptor.drops.cipher, 12)
+})
+
+test('what parity gives back for a channel that is over is counted, and opens nothing', () => {
+  const fec = { data: 2, parity: 1, autotune: false }
+  const door = new Door({}, {}, undefined, 2, {}, { fec })
+  const segments = [push(0, 9, 40), push(0, 9, 41), push(1, 9, 40), push(1, 9, 41)]
+  const datagrams = encode(new FecEncoder({ dataShards: 2, parityShards: 1, maxDatagram: 500 }), segments)
+  for (const datagram of datagrams.slice(0, 4)) door.receive('bob', datagram)
+  deepEqual([door.sessions.length, dropped(door)], [2, 0])
+  door.sessions[1]!.abort(0)
+  // All but the second channel's.
+  door.receive('bob', datagrams[5]!)
+  equal(door.acceptor.fecStats().recovered, 1)
+  deepEqual([door.acceptor.accepted, dropped(door), door.acceptor.drops.unknown], [2, 1, 1])
+})
+
+test('whatever strangers send opens a session, answers a challenge, or is counted for one reason', () => {
+  const prng = new Prng(17)
+  const door = new Door({ maxPending: 20, maxPendingPerHost: 3 })
+  // For what comes after the end.
+  door.knock('ann', 'push sn=0 frg=0 "x"')
+  door.prove('ann')
+  door.sessions[0]!.abort(0)
+  const lines = [
+    ...['push sn=3 frg=1 ""', 'push sn=999 frg=0 "x"', 'push sn=0 una=1 "x"', 'wask', 'wins', 'ack sn=0'],
+    ...['wask | wask | push sn=0 "x"', 'ack sn=4294967295 | push sn=0 "x"'],
+  ]
+  /** Datagrams that were neither dropped nor opened a session. */
+  let answers = 0
+  for (let i = 0; i < 20_000; i++) {
+    const [peer, conv] = prng.chance(0.2) ? ['ann', 7] : [`eve${prng.int(0, 29)}`, 100 + i]
+    const line = prng.chance(0.6) ? 'push sn=0 frg=0 "x"' : lines[prng.int(0, lines.length - 1)]!
+    const bytes = parseTrace(line, { conv })
+    const kind = prng.int(0, 9)
+    const notice = { conv, kind: NoticeKind.Fin, sn: 1, done: true, ts: prng.u32(), echo: undefined }
+    const datagram =
+      kind === 0
+        ? Uint8Array.from({ length: prng.int(0, 40) }, () => prng.int(0, 255))
+        : kind === 1
+          ? encodeNotice(notice)
+          : bytes.subarray(0, kind === 2 ? prng.int(0, bytes.length) : bytes.length)
+    if (kind === 3) bytes[prng.int(0, bytes.length - 1)] = prng.int(0, 255)
+    const { acceptor } = door
+    const [accepted, challenged, sum] = [acceptor.accepted, acceptor.challenged, dropped(door)]
+    door.sent.length = 0
+    door.receive(peer, datagram)
+    const what = `seed 17, ${i}: ${formatDatagram(datagram)}`
+    equal(acceptor.accepted - accepted + dropped(door) - sum, 1, what)
+    if (acceptor.challenged === challenged || prng.chance(0.5)) continue
+    const [kept, proofs] = [acceptor.challengesAnswered, acceptor.totalDrops().proofs]
+    door.knock(
+      peer,
+      `ack sn=4294967295 una=0 ts=${challengeTs(door, peer)}`,
+      new DataView(datagram.buffer, datagram.byteOffset).getUint32(0, true),
+    )
+    ok(acceptor.challengesAnswered === kept + 1 || acceptor.totalDrops().proofs === proofs + 1, what)
+    answers++
+  }
+  ok(answers > 1_000)
+  const { foreign, unknown, tombstone, pending, proofs } = door.acceptor.totalDrops()
+  for (const count of [foreign, unknown, tombstone, pending, proofs]) ok(count > 100, `${count}`)
 })

@@ -216,3 +216,22 @@ test('a codec that makes all datagrams in one Buffer gets along with batches', (
     [1, 2, 3],
   )
 })
+
+test('an end without FEC counts the parity and the messages out of band that it has no use for', () => {
+  const sent: Uint8Array[] = []
+  send({ send: (datagram) => void sent.push(datagram.slice()) }, undefined, false, true)
+  const link = new PeerLink<string>(
+    { send: () => undefined, start: () => undefined, close: () => undefined },
+    'bob',
+    undefined,
+  )
+  const options = { link, conv: CONV, channels: 1, mtu: 500, now: () => 0, warn: () => undefined }
+  const pipeline = new Pipeline<string>({ ...options, fec: undefined })
+  for (const datagram of sent) {
+    const kind = fecKind(datagram, 0, datagram.length)
+    if (kind === FecKind.OutOfBand) equal(pipeline.takeOutOfBand(datagram), undefined)
+    else if (kind !== FecKind.Bare) pipeline.takeShard(kind, datagram, 0, () => undefined)
+  }
+  const { data, parity, unreliableIn, unused } = pipeline.stats().fec!
+  deepEqual({ data, parity, unreliableIn, unused }, { data: 8, parity: 8, unreliableIn: 1, unused: 9 })
+})

@@ -89,11 +89,11 @@ test('what is remembered is bounded, in all and for each host; the oldest make r
     ok(story.answer(key, story.ask(key, now), now, 7, host))
   }
   for (let port = 1; port <= 10; port++) prove(`bob|${port}`, 'bob', 100)
-  equal(story.challenges.size, 3)
+  deepEqual([story.challenges.size, story.challenges.dropped], [3, 7])
   prove('bob|1', 'bob', 120)
   equal(story.challenges.size, 3, 'the same once more')
   for (let host = 1; host <= 40; host++) prove(`eve${host}|1`, `eve${host}`, 200)
-  equal(story.challenges.size, 20)
+  deepEqual([story.challenges.size, story.challenges.dropped], [20, 7 + 23])
   equal(story.challenges.find('bob|2|7', 200), undefined)
   // There is room for bob again.
   prove('bob|2', 'bob', 300)

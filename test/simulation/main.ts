@@ -1,19 +1,22 @@
 /**
  * `npm run sim -- --seeds 2000 [--seed 1] [--profile all] [--set redundancy=2] [--jobs 2] [--trace] [--log FILE]
- * [--plain]`
+ * [--plain] [--write NAME]`
  *
  * Runs the simulation of so many seeds from `--seed` on. With `--trace` every datagram of a seed is told. With `--log` a
  * line of JSON is appended to FILE for each thousand seeds, and what is there already is not run again. Beside every
- * engine runs the readable one of test/reference; `--plain` leaves it out, for the speed.
+ * engine runs the readable one of test/reference; `--plain` leaves it out, for the speed. With `--write` the result goes to
+ * docs/testing/NAME.json and into the table of docs/TESTING.md.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { parseArgs, wholeNumber } from './args.ts'
+import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { parseArgs, wholeNumber } from '../support/args.ts'
+import { each } from '../support/jobs.ts'
+import { keep, today } from '../support/results.ts'
 import { checkOverrides, type Overrides, PROFILES, planOf } from './plan.ts'
 import { count, describe, merge, noTotals, type Totals } from './summary.ts'
 import { runPlan } from './world.ts'
 
-const OPTIONS = ['seeds', 'seed', 'profile', 'set', 'jobs', 'trace', 'log', 'plain', 'help']
+const OPTIONS = ['seeds', 'seed', 'profile', 'set', 'jobs', 'trace', 'log', 'plain', 'write']
 /** Seeds that a worker takes at a time, and that a line of the log is for. */
 const PART = 1_000
 /** One in so many seeds runs twice, and must do the same. */
@@ -44,6 +47,7 @@ function work({ overrides, twin }: Work): void {
 
 function runPart(from: number, to: number, overrides: Overrides, twin: boolean): Totals {
   const totals = noTotals()
+  const startedAt = performance.now()
   for (let seed = from; seed <= to; seed++) {
     try {
       const plan = planOf(seed, overrides)
@@ -57,6 +61,7 @@ function runPart(from: number, to: number, overrides: Overrides, twin: boolean):
       totals.failed.push({ seed, why: error instanceof Error ? error.message : String(error) })
     }
   }
+  totals.seconds = (performance.now() - startedAt) / 1000
   return totals
 }
 
@@ -96,47 +101,30 @@ async function main(): Promise<void> {
   for (let from = first; from < first + seeds; from += size) {
     if (!done.has(from)) parts.push({ from, to: Math.min(from + size, first + seeds) - 1 })
   }
-  const startedAt = performance.now()
-  await each(parts, Math.max(1, wholeNumber(args, 'jobs', 1)), { overrides, twin }, (part, result) => {
+  const jobs = wholeNumber(args, 'jobs', 1)
+  await each<Part, Totals>(import.meta.url, { overrides, twin }, parts, jobs, (part, result) => {
     merge(totals, result)
     if (log !== undefined) appendFileSync(log, `${JSON.stringify({ ...part, totals: result })}\n`)
   })
-  const { user, system } = process.cpuUsage()
-  console.log(describe(totals))
-  console.log(
-    `${((performance.now() - startedAt) / 1000).toFixed(1)} s, ${((user + system) / 1e6).toFixed(1)} s of CPU`,
-  )
+  const said = describe(totals)
+  console.log(`${totals.seeds} seeds, ${totals.seconds.toFixed(1)} s of all jobs\n${said.join('\n')}`)
+  console.log(`${totals.failed.length} failed`)
   for (const { seed, why } of totals.failed.slice(0, TOLD)) {
     console.log(`\nseed ${seed}: ${why}\n  again: npm run sim -- --seed ${seed} ${again} --trace`)
   }
   if (totals.failed.length > 0) process.exitCode = 1
-}
-
-/** Has workers run the parts. */
-async function each(
-  parts: readonly Part[],
-  jobs: number,
-  work: Work,
-  done: (part: Part, totals: Totals) => void,
-): Promise<void> {
-  let next = 0
-  const one = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL(import.meta.url), { workerData: work })
-      let part: Part | undefined
-      const go = (): void => {
-        part = parts[next++]
-        if (part === undefined) void worker.terminate().then(() => resolve())
-        else worker.postMessage(part)
-      }
-      worker.on('message', (totals: Totals) => {
-        done(part!, totals)
-        go()
-      })
-      worker.on('error', reject)
-      go()
-    })
-  await Promise.all(Array.from({ length: Math.min(jobs, parts.length) }, one))
+  const name = args.values.get('write')
+  if (name === undefined) return
+  keep({
+    name,
+    what: `simulation: npm run sim -- --seeds ${seeds} --seed ${first} ${again}${twin ? '' : ' --plain'}`,
+    count: totals.seeds,
+    unit: 'seeds',
+    seconds: totals.seconds,
+    ...today(),
+    outcome: totals.failed.length === 0 ? 'passed' : 'failed',
+    findings: [...totals.failed.map(({ seed }) => `seed ${seed} failed`), ...said].join('; '),
+  })
 }
 
 /** Tells a seed. */

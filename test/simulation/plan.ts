@@ -195,8 +195,16 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
       ? 'none'
       : ((overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story))
   const fec = fecsOf(part(14), part(17), overrides)
+  const links = part(6)
+  const damage = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
+  const corrupt = security?.corrupt ?? damage
+  const alike = links.chance(0.5)
+  const toServer = path(links, corrupt, overrides)
+  const toClient = alike ? toServer : path(links, corrupt, overrides)
+  const { faults, calmAt } = faultsOf(part(9), story, healAt)
   const fixed = {
     streamMode,
+    narrow: [toServer, toClient, ...reroutes(faults)].some((way) => way.rateBytesPerSec !== undefined),
     least:
       MTU_MIN +
       (cover === 'none' ? 0 : CIPHER_ROOM) +
@@ -206,13 +214,6 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   }
   const client = sessionConfig(part(4), part(18), fixed, overrides)
   const server = sessionConfig(part(5), part(19), fixed, overrides)
-  const links = part(6)
-  const damage = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
-  const corrupt = security?.corrupt ?? damage
-  const alike = links.chance(0.5)
-  const toServer = path(links, corrupt, overrides)
-  const toClient = alike ? toServer : path(links, corrupt, overrides)
-  const { faults, calmAt } = faultsOf(part(9), story, healAt)
   const changes = changesOf(part(20), healAt, fixed, { client, server }, overrides)
   const where = part(10)
   const mss = Math.min(client.kcp!.mtu!, server.kcp!.mtu!) - 24
@@ -322,6 +323,10 @@ function hardeningOf(prng: Prng): KcpHardening {
   return Object.fromEntries(names.map((name) => [name, on()])) as unknown as KcpHardening
 }
 
+function reroutes(faults: readonly Fault[]): LinkConditions[] {
+  return faults.flatMap((fault) => (fault.kind === 'reroute' ? [fault.conditions] : []))
+}
+
 /** What an application sets while conversations run: any of what it may have begun with. Nothing above its first mtu. */
 function changesOf(
   prng: Prng,
@@ -362,6 +367,11 @@ function spread(prng: Prng, low: number, high: number): number {
 /** What all configurations of a seed have in common. */
 interface Fixed {
   readonly streamMode: boolean
+  /**
+   * Whether a hop drops what a whole window is too much for, each time that it is sent: RTOs without a cap would double
+   * until every timeout is shorter.
+   */
+  readonly narrow: boolean
   /** Smallest mtu. */
   readonly least: number
   readonly mortal: boolean
@@ -390,7 +400,7 @@ function sessionConfig(
     lossDetection: prng.chance(0.5) ? 'time' : 'count',
     redundancy: ([0, 0, 1, 1.5, 2, 4, 'auto'] as const)[prng.int(0, 6)]!,
     maxInFlight: prng.chance(0.2) ? prng.int(1, 60) : 0,
-    hardening: hardeningOf(switches),
+    hardening: fixed.narrow ? { ...hardeningOf(switches), capRto: true } : hardeningOf(switches),
   }
   const session: Record<string, unknown> = {
     preset: (['default', 'normal', 'fast', 'turbo'] as const)[prng.int(0, 3)]!,

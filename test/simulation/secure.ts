@@ -275,6 +275,7 @@ const DROPS = [
   'forged',
   'throttled',
   'hasty',
+  'pointless',
 ] as const satisfies readonly (keyof SecureCounters)[]
 
 function dropsOf(counters: SecureCounters): number {

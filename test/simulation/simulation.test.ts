@@ -3,14 +3,13 @@
  * `npm run sim` runs more of them; `SEEDS=1000 node --test build/test/simulation/simulation.test.js` does too.
  */
 import { deepEqual, equal, match, ok, throws } from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
 import { LossDetector } from '../../src/core/loss-detector.ts'
 import { RttEstimator } from '../../src/core/rtt.ts'
 import { ReplayWindow } from '../../src/secure/replay-window.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
-import { parseArgs, wholeNumber } from './args.ts'
+import { parseArgs, wholeNumber } from '../support/args.ts'
 import { Flow, FlowReader } from './flow.ts'
 import { Failure } from './oracle.ts'
 import { checkOverrides, PROFILES, planOf, type Story } from './plan.ts'
@@ -49,6 +48,8 @@ test('seeds that found a fault once', () => {
   // five seconds; a binding that was not the same at both ends.
   for (const seed of [1, 55, 197, 573, 1_020, 1_114, 1_636])
     runPlan(planOf(seed, { ...PROFILES['secure'], ...asThen }))
+  // FEC of other numbers, groups of which agreed by chance.
+  for (const seed of [57_069, 73_213, 181_140]) runPlan(planOf(seed))
 })
 
 test(`with security everything arrives, in each association its own: ${SECURE_SEEDS} seeds`, () => {
@@ -198,11 +199,6 @@ test('arguments are parsed at the door', () => {
   deepEqual(args.sets, [['mtu', '50']])
   throws(() => parseArgs(['--seedz', '1'], ['seeds']), /seedz/)
   throws(() => wholeNumber(parseArgs(['--seeds', 'x'], ['seeds']), 'seeds', 1), /whole number/)
-})
-
-test('the table of long runs is what the runs say', () => {
-  const { status, stderr } = spawnSync(process.execPath, ['scripts/testing-table.mjs', '--check'])
-  equal(status, 0, String(stderr))
 })
 
 test('beside every engine runs the readable one, and changes nothing', () => {

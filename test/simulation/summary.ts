@@ -9,6 +9,8 @@ export interface Worst {
 
 export interface Totals {
   seeds: number
+  /** Of the clock, of all jobs together. */
+  seconds: number
   virtualMs: number
   datagrams: number
   wireBytes: number
@@ -39,6 +41,7 @@ export function noTotals(): Totals {
   const none = (): Worst => ({ value: 0, seed: 0 })
   return {
     seeds: 0,
+    seconds: 0,
     virtualMs: 0,
     datagrams: 0,
     wireBytes: 0,
@@ -81,6 +84,7 @@ export function count(totals: Totals, seed: number, outcome: Outcome): void {
 
 export function merge(totals: Totals, more: Totals): void {
   totals.seeds += more.seeds
+  totals.seconds += more.seconds
   for (const name of SUMS) totals[name] += more[name]
   addEnds(totals, more.ends)
   for (const name of Object.keys(totals.worst) as WorstName[]) worse(totals, name, more.worst[name])
@@ -95,12 +99,13 @@ function worse({ worst }: Totals, name: WorstName, one: Worst): void {
   if (one.value > worst[name].value) worst[name] = one
 }
 
-export function describe(totals: Totals): string {
-  const { seeds, virtualMs, datagrams, bytes, wireBytes, segments, pushes, ends, worst, failed } = totals
+/** What there is to say of a run, but for how many seeds it had: a line each. */
+export function describe(totals: Totals): readonly string[] {
+  const { virtualMs, datagrams, bytes, wireBytes, segments, pushes, ends, worst } = totals
   const { unreliable, changes } = totals
   const of = ({ value, seed }: Worst): string => `${value.toFixed(2)} (seed ${seed})`
   return [
-    `${seeds} seeds, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours, ${datagrams} datagrams, ${bytes} bytes delivered`,
+    `${(virtualMs / 3_600_000).toFixed(1)} virtual hours, ${datagrams} datagrams, ${bytes} bytes delivered`,
     `bytes sent per byte delivered ${(wireBytes / bytes).toFixed(2)}, worst ${of(worst.perByte)}`,
     `PUSHes per segment ${(pushes / segments).toFixed(2)}, worst ${of(worst.perPush)}`,
     `longest wait after healing, of what is allowed: ${of(worst.patience)}`,
@@ -108,6 +113,5 @@ export function describe(totals: Totals): string {
     `sessions ended: ${Object.entries(ends)
       .map(([why, many]) => `${why} ${many}`)
       .join(', ')}`,
-    `${failed.length} failed`,
-  ].join('\n')
+  ]
 }

@@ -235,13 +235,20 @@ function amplify({ count }: Scale): { count: number; findings: string } {
     hasBacklog: () => true,
     onSessions: ([session], peer) => {
       add(born, peer, 1)
-      // As applications that greet, and as those that refuse.
-      if (prng.chance(0.1)) session!.abort(clock.now())
-      else
-        for (let i = prng.chance(0.3) ? 0 : 120; i > 0; i--)
-          session!.write(new Uint8Array(1_300), clock.now())
+      // As a stream does with a session that is over.
+      const letGo = (): void => {
+        scheduler.remove(session!)
+        session!.release()
+      }
+      // As applications that refuse, and as those that greet.
+      if (prng.chance(0.1)) {
+        session!.abort(clock.now())
+        letGo()
+        return
+      }
+      for (let i = prng.chance(0.3) ? 0 : 120; i > 0; i--) session!.write(new Uint8Array(1_300), clock.now())
       session!.onChange = () => {
-        if (session!.closed) scheduler.remove(session!)
+        if (session!.closed) letGo()
         else {
           while (session!.recv() !== undefined);
           if (session!.ended && session!.open) session!.end(clock.now())
@@ -280,6 +287,10 @@ function amplify({ count }: Scale): { count: number; findings: string } {
     for (const all of [bytesIn, bytesOut, born]) all.clear()
     equal(acceptor.sessions, 0, 'nothing is left of them')
     equal(acceptor.pendingSessions, 0)
+    equal(acceptor.tombstones, 0)
+    equal(acceptor.memoryUsed, 0)
+    equal(scheduler.size, 0, 'nor of their sessions here')
+    equal(clock.pending, 0)
   }
   return {
     count: sent,

@@ -9,12 +9,10 @@
  * With `node --max-old-space-size=64 build/test/soak/run.js` this process and the helpers have so little memory.
  * @module
  */
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { keep, type Result, today } from '../support/results.ts'
 import { type Part, Resources } from './part.ts'
 import { PARTS } from './parts.ts'
-import { type Result, writeTable } from './table.ts'
 
 const { values } = parseArgs({
   options: {
@@ -26,14 +24,6 @@ const { values } = parseArgs({
     list: { type: 'boolean', default: false },
   },
 })
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
-  }
-}
 
 async function perform(part: Part): Promise<Result> {
   const { short } = values
@@ -62,8 +52,7 @@ async function perform(part: Part): Promise<Result> {
     count,
     unit,
     seconds: Math.round((performance.now() - began) / 100) / 10,
-    date: new Date().toISOString().slice(0, 10),
-    commit: commit(),
+    ...today(),
     outcome,
     findings,
   }
@@ -88,11 +77,7 @@ if (values.list) {
     console.log(
       `| \`${name}\` | ${count} ${unit} | ${seconds} s | ${date} ${result.commit} | ${outcome} | ${findings} |`,
     )
-    if (values.write) {
-      mkdirSync('docs/testing', { recursive: true })
-      writeFileSync(`docs/testing/${name}.json`, `${JSON.stringify(result, null, 2)}\n`)
-      writeTable()
-    }
+    if (values.write) keep(result)
   }
   process.exitCode = failed ? 1 : 0
 }

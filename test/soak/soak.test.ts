@@ -8,7 +8,6 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { PARTS } from './parts.ts'
-import { readDocument, withTable } from './table.ts'
 
 async function soak(
   words: readonly string[],
@@ -34,10 +33,6 @@ for (const { name } of PARTS) {
     if (said.includes('skipped: ')) t.skip(said)
   })
 }
-
-test('the table in docs/TESTING.md is that of docs/testing', () => {
-  equal(readDocument(), withTable(readDocument()))
-})
 
 test('the command lists its parts, and knows no others', async () => {
   const [code, said] = await soak(['--list'])

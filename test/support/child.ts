@@ -16,8 +16,8 @@ export interface Child {
   readonly ended: Promise<number | string | null>
 }
 
-/** Longest that a program may take, ms, before it is killed; on an idle machine each needs one second or so. */
-const LIMIT = 30_000
+/** Longest that a program may take, ms, before it is killed. Some start 50 threads: 4 s on an idle machine, 33 s on a busy one. */
+const LIMIT = 100_000
 
 export function startNode(path: string, words: readonly string[] = [], cwd?: string): Child {
   const stdio = ['ignore', 'pipe', 'pipe'] as const

@@ -1,7 +1,9 @@
 /**
- * The table of runs in docs/TESTING.md, made of docs/testing/*.json: never written by hand.
+ * What long runs came to: each leaves docs/testing/NAME.json, and the table in docs/TESTING.md is made of these, never
+ * written by hand.
  * @module
  */
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -11,7 +13,8 @@ export interface Result {
   readonly what: string
   readonly count: number
   readonly unit: string
-  readonly seconds: number
+  /** Of the clock, or of all jobs together; of some early runs not known. */
+  readonly seconds?: number
   readonly date: string
   readonly commit: string
   readonly outcome: 'passed' | 'failed'
@@ -20,8 +23,8 @@ export interface Result {
 
 const DOCUMENT = 'docs/TESTING.md'
 const FOLDER = 'docs/testing'
-const BEGIN = '<!-- soak -->\n\n'
-const END = '\n<!-- /soak -->'
+const BEGIN = '<!-- runs -->\n\n'
+const END = '\n<!-- /runs -->'
 
 /** The document as it should be. */
 export function withTable(text: string): string {
@@ -35,8 +38,23 @@ export function readDocument(): string {
   return readFileSync(DOCUMENT, 'utf8')
 }
 
-export function writeTable(): void {
+/** Keeps a result, instead of the one of its name that is there, and makes the table anew. */
+export function keep(result: Result): void {
+  writeFileSync(join(FOLDER, `${result.name}.json`), `${JSON.stringify(result, null, 2)}\n`)
   writeFileSync(DOCUMENT, withTable(readDocument()))
+}
+
+/** When a run ends, and of what it was: today and the commit. */
+export function today(): Pick<Result, 'date' | 'commit'> {
+  return { date: new Date().toISOString().slice(0, 10), commit: commit() }
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
+  } catch {
+    return 'unknown'
+  }
 }
 
 function results(): Result[] {
@@ -50,7 +68,7 @@ function table(all: readonly Result[]): string {
   const rows = all.map(({ name, count, unit, seconds, date, commit, outcome, findings }) => [
     `\`${name}\``,
     `${count.toLocaleString('en')} ${unit}`,
-    `${Math.round(seconds)} s`,
+    seconds === undefined ? '–' : `${Math.round(seconds)} s`,
     `${date}, ${commit}`,
     outcome,
     findings.replaceAll('|', '/'),

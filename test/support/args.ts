@@ -6,7 +6,7 @@ export interface Args {
 }
 
 /** Options that need no value. */
-const FLAGS: ReadonlySet<string> = new Set(['trace', 'plain', 'help'])
+const FLAGS: ReadonlySet<string> = new Set(['trace', 'plain'])
 
 /** Throws a TypeError for a name that is not `known`. */
 export function parseArgs(words: readonly string[], known: readonly string[]): Args {
