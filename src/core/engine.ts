@@ -94,6 +94,16 @@ export class Engine extends EngineState {
     return count
   }
 
+  /**
+   * Forgets what the RTO of each segment that was sent again has grown by: it is due one RTO after it was sent last, or at
+   * `now`. For when the peer is heard again after a silence: what is left of a back-off tells nothing of the path as it
+   * is now, and after an outage may take as long as that did. As RFC 9002 (6.2.1) resets its own; upstream does not.
+   */
+  forgetBackoff(now: number = this.clock): void {
+    this.enter()
+    this.snd.hasten(now, this.rtt.rto)
+  }
+
   // ---- network and clock -----------------------------------------------------------------------------------
 
   /**

@@ -513,6 +513,23 @@ export class SendWindow {
     this.repeatTs = now
   }
 
+  /** Has each segment that was sent again be due `rto` after it was sent last, or at `now`, unless it is due before. */
+  hasten(now: number, rto: number): void {
+    const { meta } = this
+    for (let link = this.listHead; link !== 0; ) {
+      const slot = link - 1
+      const word = slot * STRIDE
+      link = meta[word + NEXT]!
+      if (meta[word + XMIT]! < 2) continue
+      const plain = seqStep(meta[word + TS]!, rto)
+      const at = seqDiff(plain, now) < 0 ? now | 0 : plain
+      if (seqDiff(at, meta[word + RESEND_AT]!) >= 0) continue
+      meta[word + RTO] = rto
+      meta[word + RESEND_AT] = at
+      this.deadlines.set(slot, at)
+    }
+  }
+
   /** Puts a collected segment off until `at`, though its RTO is over. */
   putOff(sn: number, at: number): void {
     this.meta[(sn & this.mask) * STRIDE + RESEND_AT] = at

@@ -144,6 +144,11 @@ const TRIM_AFTER = 3_000
 const ASK_GRID = 100
 /** The same, for what was not acknowledged while closing: some ten of them within the default lingerTimeout. */
 const ASK_FOR_LAST = 500
+/**
+ * A path on which nothing was heard for so long, ms, or for two RTOs if those are longer, counts as cut. When it is heard
+ * again segments do not wait for what their RTOs have grown to meanwhile; below this they have not grown to much.
+ */
+const OUTAGE = 1_000
 /** Least time between two questions to a silent peer, ms. */
 const ASK_AGAIN = 1_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
@@ -200,6 +205,8 @@ export class KcpSession implements Task {
   private readonly lead: KcpSession
   /** Latest time that something valid was heard; the lead's counts. */
   private heardAt: number
+  /** The same of this channel alone. */
+  private ownHeardAt: number
   private askedAt: number
   /** Latest time that a PUSH was stored. */
   private dataAt: number
@@ -242,7 +249,7 @@ export class KcpSession implements Task {
     this.path = options.path
     this.clockBase = options.clockOffset - Math.floor(now)
     this.lead = options.lead ?? this
-    this.heardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
+    this.heardAt = this.ownHeardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
     this.notices = new NoticeJudge(this.kcp)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
@@ -518,8 +525,9 @@ export class KcpSession implements Task {
     const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
     if (result === InputResult.Accepted && current) {
+      if (now - this.ownHeardAt >= this.outage) kcp.forgetBackoff(this.ts(now))
       this.heard = this.lead.heard = true
-      this.lead.heardAt = now
+      this.lead.heardAt = this.ownHeardAt = now
     }
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
@@ -793,16 +801,21 @@ export class KcpSession implements Task {
     return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
 
+  /** Silence of a peer that has something to acknowledge, after which the path counts as cut, ms. */
+  private get outage(): number {
+    return Math.max(OUTAGE, 2 * this.kcp.rtt.rto)
+  }
+
   /** When to ask next. One question may be lost: until the answer comes it is repeated. */
   private get askAt(): number {
-    const { askInterval, askedAt } = this
+    const { askInterval, askedAt, kcp } = this
     const { heardAt } = this.lead
     if (askInterval === 0) return NEVER
-    if (askedAt <= heardAt) {
-      const at = heardAt + askInterval
-      return askInterval < 10 * ASK_GRID ? at : Math.ceil(at / ASK_GRID) * ASK_GRID
-    }
-    return Math.max(heardAt + askInterval, askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto))
+    let at = heardAt + askInterval
+    // With something outstanding the silence says more, and resends come ever later: who asks knows soon when it is over.
+    if (kcp.snd.inFlight > 0) at = Math.min(at, Math.max(heardAt, this.progressAt) + this.outage)
+    if (askedAt > heardAt) return Math.max(at, askedAt + Math.max(ASK_AGAIN, kcp.rtt.rto))
+    return askInterval < 10 * ASK_GRID ? at : Math.ceil(at / ASK_GRID) * ASK_GRID
   }
 
   /**

@@ -631,6 +631,17 @@ export class ReferenceEngine extends ReferenceReceiver {
     this.pending = concat([this.pending, bytes])
   }
 
+  /** The peer is heard again: what was sent again waits for one RTO since then, and no longer. */
+  forgetBackoff(now: number): void {
+    for (const segment of this.sndBuf) {
+      const plain = u32(segment.ts + this.rto)
+      const at = diff(plain, now) < 0 ? u32(now) : plain
+      if (segment.xmit < 2 || diff(at, segment.resendAt) >= 0) continue
+      segment.rto = this.rto
+      segment.resendAt = at
+    }
+  }
+
   /** Gives the memory of empty lists back; what else is forgotten with it can be told. */
   trim(): void {
     if (this.owed.length === 0) this.owedRoom = 0

@@ -65,6 +65,8 @@ interface Habits {
   readonly odd: number
   /** Whether ends ask `check` when to go on, or are updated at any time. */
   readonly punctual: boolean
+  /** Back-offs that are forgotten. */
+  readonly revive: number
 }
 
 /** Runs the schedule of a seed; the counters of both ends. Throws a Difference that tells how to see it again. */
@@ -216,6 +218,10 @@ class Schedule {
     if (prng.chance(habits.expire)) {
       const now = this.clockOf(end)
       this.tell(end, `expire at ${now}`, () => twins.expire(now))
+    }
+    if (habits.revive > 0 && prng.chance(habits.revive)) {
+      const now = this.clockOf(end)
+      this.tell(end, `forget back-offs at ${now}`, () => twins.forgetBackoff(now))
     }
   }
 
@@ -501,6 +507,7 @@ function randomHabits(prng: Prng): Habits {
     jump: seldom(0.35, prng.chance(0.3) ? 0.3 : 0.1),
     odd: seldom(0.5, 0.1),
     punctual: prng.chance(0.5),
+    revive: seldom(0.3, 0.3),
   }
 }
 

@@ -58,6 +58,13 @@ export class Twins {
     )
   }
 
+  forgetBackoff(now: number): void {
+    this.both(
+      () => this.fast.forgetBackoff(now),
+      () => this.slow.forgetBackoff(now),
+    )
+  }
+
   recv(max: number, peek: boolean, keep: boolean): void {
     this.both(
       () => {

@@ -17,6 +17,7 @@ type Call =
   | 'update'
   | 'flush'
   | 'expire'
+  | 'forgetBackoff'
   | 'setMtu'
   | 'applyConfig'
   | 'trim'
@@ -115,6 +116,7 @@ class Shadow {
     this.twice('update', (now) => slow.update(now))
     this.twice('flush', (now) => slow.flush(now ?? fast.now))
     this.twice('expire', (now) => slow.expire(now ?? fast.now))
+    this.twice('forgetBackoff', (now) => slow.forgetBackoff(now ?? fast.now))
     this.twice('setMtu', () => void (slow.config = fast.config))
     this.twice('applyConfig', () => void (slow.config = fast.config))
     this.twice('trim', () => slow.trim())
