@@ -1,8 +1,10 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { schedulerOf } from '../../src/node/clock.ts'
 import { createServer, KcpListener, type KcpStream, listen } from '../../src/node/index.ts'
 import { DropCounters } from '../../src/session/acceptor.ts'
+import { parseTrace } from '../../src/sim/trace.ts'
 import { nextEvent, pattern, World } from '../support/pair.ts'
 
 test('accept resolves in the order of arrival, whether it was called before or after', async () => {
@@ -438,4 +440,19 @@ test('stats of a listener that never listened are zeros', () => {
       .every((value) => value === 0),
   )
   deepEqual(Object.keys(drops), Object.keys(new DropCounters()))
+})
+
+test('a stream that is destroyed as soon as it is there leaves nothing behind', async () => {
+  const world = new World()
+  const listener = await world.listen({}, (stream) => stream.destroy())
+  const scheduler = schedulerOf(world.clock)
+  const stranger = world.endpoint('stranger')
+  const to = { address: 'server', port: 4000 }
+  for (let conv = 1; conv <= 100; conv++) {
+    stranger.transport.send(parseTrace('push sn=0 frg=1 "the first half"', { conv }), to)
+  }
+  await world.run(100)
+  const { accepted, sessions, memoryUsed, drops } = listener.stats()
+  deepEqual([accepted, sessions, memoryUsed, drops.refused], [100, 0, 0, 100])
+  equal(scheduler.size, 0)
 })

@@ -102,16 +102,18 @@ async function overSockets(seed: number, use: Resources): Promise<void> {
     kcp: { streamMode: true },
   })
   try {
-    // In stream mode the word has to come alone.
+    // In stream mode the word has to come alone: how long it is under way depends on losses and on the machine.
     await stream.send('hash')
-    await sleep(1_500)
+    await within(stream.flushed(), 60_000, 'the word')
     const bytes = Buffer.alloc(MB, seed)
     stream.end(bytes)
     const { bytes: size, sha256 } = await within(
       server.next<Said & { bytes: number; sha256: string }>('hash'),
       120_000,
       'a megabyte',
-    )
+    ).catch((error: Error) => {
+      throw new Error(`seed ${seed}, ${error.message}: ${JSON.stringify(stream.stats())}`)
+    })
     equal(size, MB)
     equal(sha256, createHash('sha256').update(bytes).digest('hex'))
   } finally {

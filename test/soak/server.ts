@@ -1,6 +1,6 @@
 /**
  * A server as a helper process: a listener with the options given, and what the first message of a stream asks for.
- * Tells its memory and its counters when asked.
+ * Tells its memory and its counters when asked, and how long honest sessions of its own wait for echoes.
  *
  *     echo    every further message comes back       pour    it sends without end
  *     ignore  it does not read                       hash    a digest of all bytes, by IPC and to the peer
@@ -8,6 +8,13 @@
  */
 import { createHash } from 'node:crypto'
 import { type KcpListenerOptions, type KcpStream, listen } from '../../src/index.ts'
+import { HonestSessions, processorTime } from './echoes.ts'
+
+type ServerOptions = KcpListenerOptions & {
+  readonly port?: number
+  /** ms between two looks at memory and counters, which take a while where there are many sessions. */
+  readonly lookEvery?: number
+}
 
 export interface ServerReport {
   readonly rss: number
@@ -18,13 +25,15 @@ export interface ServerReport {
   readonly peakSessions: number
   readonly peakPending: number
   readonly handles: number
+  /** Sessions that wait for a peer which told a window of 0. */
+  readonly shut: number
   /** Processor time so far, ms. */
   readonly cpu: number
   readonly stats: ReturnType<Awaited<ReturnType<typeof listen>>['stats']>
   readonly closeEvents: Readonly<Record<string, number>>
 }
 
-const { port = 0, ...options } = JSON.parse(process.argv[2] ?? '{}') as KcpListenerOptions & { port?: number }
+const { port = 0, lookEvery = 100, ...options } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
 const tell = (message: object): void => void process.send?.(message)
 const closeEvents: Record<string, number> = {}
 
@@ -67,7 +76,7 @@ function look(): void {
   peakSessions = Math.max(peakSessions, sessions)
   peakPending = Math.max(peakPending, pending)
 }
-setInterval(look, 100).unref()
+setInterval(look, lookEvery).unref()
 
 /**
  * Has V8 grow its young generation to the size that it has in any server that has been busy for a while: three times
@@ -78,7 +87,14 @@ function stretch(): void {
   for (let i = 0; i < 2_000_000; i++) kept[i % 100_000] = { at: i, text: `${i}` }
 }
 
+const honest = new HonestSessions(listener.address()!.port)
+
 process.on('message', (question: string) => {
+  if (question === 'echoes') {
+    // A failure ends this process, and so the part.
+    honest.turn().then((echoes) => tell({ event: question, ...echoes }))
+    return
+  }
   if (question === 'baseline') {
     stretch()
     peakRss = peakSessions = peakPending = 0
@@ -86,10 +102,24 @@ process.on('message', (question: string) => {
   if (question === 'gc') globalThis.gc?.()
   look()
   const { rss, heapUsed, external } = process.memoryUsage()
-  const { user, system } = process.cpuUsage()
   const handles = process.getActiveResourcesInfo().length
+  const waits = (stream: KcpStream): boolean => {
+    const { rmtWnd, sndQueue } = stream.stats()
+    return rmtWnd === 0 && sndQueue > 0
+  }
+  const shut = [...listener.connections].filter(waits).length
   const report: ServerReport = {
-    ...{ rss, peakRss, heapUsed, external, peakSessions, peakPending, handles, cpu: (user + system) / 1_000 },
+    ...{
+      rss,
+      peakRss,
+      heapUsed,
+      external,
+      peakSessions,
+      peakPending,
+      handles,
+      shut,
+      cpu: processorTime(),
+    },
     ...{ stats: listener.stats(), closeEvents },
   }
   tell({ event: question, ...report })
