@@ -205,7 +205,7 @@ export class KcpSession implements Task {
   private readonly lead: KcpSession
   /** Latest time that something valid was heard; the lead's counts. */
   private heardAt: number
-  /** The same of this channel alone. */
+  /** The same of this channel alone, if it is one of several. */
   private ownHeardAt: number
   private askedAt: number
   /** Latest time that a PUSH was stored. */
@@ -627,6 +627,7 @@ export class KcpSession implements Task {
     // What came before anybody noticed the pause has its time already.
     const later = (at: number): number => Math.min(at + ms, Math.max(at, now))
     this.heardAt = later(this.heardAt)
+    this.ownHeardAt = later(this.ownHeardAt)
     // One that is over is no task any more, but its silence still counts.
     if (this.lead.closed) this.lead.heardAt = later(this.lead.heardAt)
     this.progressAt = later(this.progressAt)
@@ -806,16 +807,21 @@ export class KcpSession implements Task {
     return Math.max(OUTAGE, 2 * this.kcp.rtt.rto)
   }
 
-  /** When to ask next. One question may be lost: until the answer comes it is repeated. */
+  /**
+   * When to ask next. One question may be lost: until the answer comes it is repeated. With something outstanding a silence
+   * says more, and resends come ever later: who asks knows soon when it is over. Each channel for itself then.
+   */
   private get askAt(): number {
     const { askInterval, askedAt, kcp } = this
     const { heardAt } = this.lead
-    if (askInterval === 0) return NEVER
-    let at = heardAt + askInterval
-    // With something outstanding the silence says more, and resends come ever later: who asks knows soon when it is over.
-    if (kcp.snd.inFlight > 0) at = Math.min(at, Math.max(heardAt, this.progressAt) + this.outage)
-    if (askedAt > heardAt) return Math.max(at, askedAt + Math.max(ASK_AGAIN, kcp.rtt.rto))
-    return askInterval < 10 * ASK_GRID ? at : Math.ceil(at / ASK_GRID) * ASK_GRID
+    let at = NEVER
+    if (askInterval > 0) {
+      at = heardAt + askInterval
+      if (askedAt > heardAt) at = Math.max(at, askedAt + Math.max(ASK_AGAIN, kcp.rtt.rto))
+      else if (askInterval >= 10 * ASK_GRID) at = Math.ceil(at / ASK_GRID) * ASK_GRID
+    }
+    if (this.config.keepAlive === 0 || kcp.snd.inFlight === 0) return at
+    return Math.min(at, Math.max(this.ownHeardAt, this.progressAt, askedAt) + this.outage)
   }
 
   /**

@@ -55,6 +55,24 @@ test('the server may speak first on a channel that the client never used', async
   )
 })
 
+test('a channel that waits while the path is cut asks for itself, and goes on with the answer', async () => {
+  const world = new World({ link: { delayMs: 50 } })
+  const { client, server } = await world.pair({ ...fast, channels: 3 })
+  for (const stream of [...client.channels, ...server.channels]) stream.resume()
+  let arrived = 0
+  server.channels[2]!.on('data', () => arrived++)
+  await client.channels[2]!.send('before')
+  await world.run(500)
+  world.network.set({ delayMs: 50, loss: 1 })
+  await client.channels[2]!.send('during')
+  await world.run(25_000)
+  world.network.set({ delayMs: 50, loss: 0 })
+  equal(arrived, 1)
+  // A second until it asks, a way there and back, an RTO, and a way.
+  await world.run(1_500)
+  equal(arrived, 2)
+})
+
 test('a peer that begins on another channel than the first is no ghost of an old conversation', async () => {
   const world = new World()
   const listener = await world.listen({ ...fast, channels: 3 })
