@@ -145,6 +145,7 @@ const SESSION_FIELDS: ReadonlySet<string> = new Set([
   'stallTimeout',
   'lingerTimeout',
   'lifecycle',
+  'kcpGoPeer',
 ])
 const KCP_FIELDS: ReadonlySet<string> = new Set([
   'nodelay',
@@ -415,6 +416,8 @@ function sessionConfig(
   if (prng.chance(0.2)) session['sendQueueLimit'] = spread(prng, 1, 100)
   if (prng.chance(0.2)) session['maxSendBytes'] = spread(prng, 100, 100_000)
   if (prng.chance(0.2)) session['maxRecvBytes'] = spread(prng, 8_000, 200_000)
+  if (switches.chance(0.1)) session['flushInterval'] = spread(switches, 1, 200)
+  if (switches.chance(0.05)) session['kcpGoPeer'] = true
   for (const [name, value] of Object.entries(overrides)) {
     if (KCP_FIELDS.has(name)) kcp[name] = value
     if (SESSION_FIELDS.has(name)) session[name] = value

@@ -380,7 +380,10 @@ export class World {
         this.wake(end, wait)
         break
       }
-      const size = Math.min(traffic.sizes[end.written]!, session.kcp.stream ? 1e9 : session.maxMessageSize)
+      // An empty message is refused where it would stop a kcp-go reader.
+      const least = session.config.kcpGoPeer ? 1 : 0
+      const planned = Math.max(traffic.sizes[end.written]!, least)
+      const size = Math.min(planned, session.kcp.stream ? 1e9 : session.maxMessageSize)
       const ticket = this.ticketOf(end, now)
       end.written++
       session.write(flow.next(size), now, ticket)
