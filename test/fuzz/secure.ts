@@ -101,6 +101,8 @@ interface Client {
   readonly forClient: Set<string>
   readonly forServer: Set<string>
   association: Association<string> | undefined
+  /** It had keys that nobody has confirmed, and was answered once more: by a server that had forgotten the first time. */
+  answeredAgain: boolean
   got: number
   over: number
 }
@@ -214,8 +216,9 @@ export function secure(prng: Prng): Subject {
         const text = keyOf(plain)
         const client = everyClient.get(text.slice(0, text.indexOf(' ')))
         require(client?.forServer.delete(text) === true, `"${text}" came, and was not sent, or before`)
-        client!.association ??= association
-        require(client!.association === association, 'text of a client came with the keys of another')
+        const { association: first = association, answeredAgain } = client!
+        require(first === association || answeredAgain, 'text of a client came with the keys of another')
+        client!.association = association
         if (text.endsWith('7')) answer(client!)
         else if (text.endsWith('77')) association.close(now)
       },
@@ -235,6 +238,7 @@ export function secure(prng: Prng): Subject {
       forClient: new Set(),
       forServer: new Set(),
       association: undefined,
+      answeredAgain: false,
       got: 0,
       over: 0,
       state: new SecureClient(
@@ -336,6 +340,8 @@ export function secure(prng: Prng): Subject {
     const { got } = client
     const dead = client.over > 0
     const sent = keptAt
+    if (honest && datagram[0] === DatagramType.Response && association?.confirmed === false)
+      client.answeredAgain = true
     state.receive(datagram.slice(), now)
     const drops = dropsOf(state.counters) - before
     require(drops === 0 || drops === 1, `${drops} reasons to drop one datagram`)
