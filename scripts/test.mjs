@@ -18,8 +18,8 @@ if (files.length === 0) {
 }
 const { status } = spawnSync(
   process.execPath,
-  // A test that hangs fails; the longest take a few seconds on two quiet cores.
-  ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=120000', ...files],
+  // A file that hangs fails; the longest takes a minute on two quiet cores, and twice that on busy ones.
+  ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=240000', ...files],
   { stdio: 'inherit' },
 )
 process.exit(status ?? 1)

@@ -159,8 +159,10 @@ export const SENDING: SpecSection = {
     echo(
       must('the first resend does not come at once: no RTO is below 20 ms', async (probe) => {
         const push = await unanswered(probe)
-        const { at } = await resent(probe, push)
-        check(at - push.at >= 20, `expected 20 ms or more, got ${(at - push.at).toFixed(0)}`)
+        const { at, ts } = await resent(probe, push)
+        // Two that waited for a busy machine come at once; when they left, their own clock tells.
+        const gap = Math.max(at - push.at, seqDiff(ts, push.ts))
+        check(gap >= 20, `expected 20 ms or more, got ${gap.toFixed(0)}`)
       }),
     ),
     stopsBy('an ACK ends the resends', (push) => `ack sn=${push.sn} una=${push.sn} ts=${push.ts}`),
