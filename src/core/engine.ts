@@ -201,8 +201,10 @@ export class Engine extends EngineState {
         }
       } else if (cmd === Command.WindowAsk) {
         this.probe.tellPending = true
+      } else {
+        // What a WINS had to say were its wnd and una.
+        this.probe.told++
       }
-      // What a WINS had to say were its wnd and una.
       if (this.logMask !== 0) this.logInput(cmd, sn, ts, word >>> 16)
       at += len
     }

@@ -15,6 +15,8 @@ export class WindowProbe {
   askPending = false
   /** Put a WINS into the next flush. */
   tellPending = false
+  /** How many WINS came: answers, mostly. */
+  told = 0
   /** When to ask next, u32 ms; meaningful while `wait` is not 0. */
   at = 0
   /** Time between the last question and `at`, ms. 0: the peer's window is open. */

@@ -145,10 +145,13 @@ const ASK_GRID = 100
 /** The same, for what was not acknowledged while closing: some ten of them within the default lingerTimeout. */
 const ASK_FOR_LAST = 500
 /**
- * A path on which nothing was heard for so long, ms, or for two RTOs if those are longer, counts as cut. When it is heard
- * again segments do not wait for what their RTOs have grown to meanwhile; below this they have not grown to much.
+ * A path on which nothing outstanding was acknowledged for so long, ms, or for two RTOs if those are longer, counts as cut.
+ * When the peer shows that it hears us again segments do not wait for what their RTOs have grown to meanwhile; below this
+ * they have not grown to much.
  */
 const OUTAGE = 1_000
+/** A peer that only answers questions may not know the conversation: the next time it must have taken so many times as long. */
+const REVIVAL_GROWTH = 4
 /** Least time between two questions to a silent peer, ms. */
 const ASK_AGAIN = 1_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
@@ -207,6 +210,9 @@ export class KcpSession implements Task {
   private heardAt: number
   /** The same of this channel alone, if it is one of several. */
   private ownHeardAt: number
+  /** How often back-offs were forgotten since something was acknowledged, and when the last time. */
+  private revivals = 0
+  private revivedAt = 0
   private askedAt: number
   /** Latest time that a PUSH was stored. */
   private dataAt: number
@@ -521,11 +527,12 @@ export class KcpSession implements Task {
     const heardTs = kcp.proof.heardTs
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
+    const { told } = kcp.probe
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
     const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
     if (result === InputResult.Accepted && current) {
-      if (now - this.ownHeardAt >= this.outage) kcp.forgetBackoff(this.ts(now))
+      this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told, now)
       this.heard = this.lead.heard = true
       this.lead.heardAt = this.ownHeardAt = now
     }
@@ -631,6 +638,7 @@ export class KcpSession implements Task {
     // One that is over is no task any more, but its silence still counts.
     if (this.lead.closed) this.lead.heardAt = later(this.lead.heardAt)
     this.progressAt = later(this.progressAt)
+    this.revivedAt = later(this.revivedAt)
     this.openedAt = later(this.openedAt)
     this.dataAt = later(this.dataAt)
     this.finishedAt = later(this.finishedAt)
@@ -802,14 +810,33 @@ export class KcpSession implements Task {
     return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
 
-  /** Silence of a peer that has something to acknowledge, after which the path counts as cut, ms. */
+  /** After so long without an acknowledgement of what is outstanding the path counts as cut, ms. */
   private get outage(): number {
     return Math.max(OUTAGE, 2 * this.kcp.rtt.rto)
   }
 
   /**
-   * When to ask next. One question may be lost: until the answer comes it is repeated. With something outstanding a silence
-   * says more, and resends come ever later: who asks knows soon when it is over. Each channel for itself then.
+   * Something valid came. When the path was cut, and it shows that the peer hears us again, RTOs begin anew; when it only
+   * shows that we hear the peer, the peer is asked.
+   */
+  private revive(acked: boolean, answered: boolean, now: number): void {
+    const { kcp, outage } = this
+    if (kcp.snd.inFlight > 0) {
+      const since = Math.max(this.progressAt, this.revivedAt)
+      if ((acked || answered) && now - since >= outage * REVIVAL_GROWTH ** this.revivals) {
+        kcp.forgetBackoff(this.ts(now))
+        this.revivals++
+        this.revivedAt = now
+      } else if (this.config.keepAlive > 0 && now - Math.max(this.progressAt, this.ownHeardAt) >= outage) {
+        this.ask(now)
+      }
+    }
+    if (acked) this.revivals = 0
+  }
+
+  /**
+   * When to ask next. One question may be lost: until the answer comes it is repeated. While something outstanding is not
+   * acknowledged resends come ever later, and who asks knows soon when the path is there again. Each channel for itself then.
    */
   private get askAt(): number {
     const { askInterval, askedAt, kcp } = this
@@ -821,7 +848,7 @@ export class KcpSession implements Task {
       else if (askInterval >= 10 * ASK_GRID) at = Math.ceil(at / ASK_GRID) * ASK_GRID
     }
     if (this.config.keepAlive === 0 || kcp.snd.inFlight === 0) return at
-    return Math.min(at, Math.max(this.ownHeardAt, this.progressAt, askedAt) + this.outage)
+    return Math.min(at, Math.max(this.progressAt, askedAt) + this.outage)
   }
 
   /**

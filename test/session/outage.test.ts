@@ -1,5 +1,5 @@
 /** A path that is cut for a while: how soon what waits goes on once it is there again, and what is asked meanwhile. */
-import { deepEqual, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KcpSessionConfig } from '../../src/session/config.ts'
 import { SessionPair } from '../../src/sim/pair.ts'
@@ -23,7 +23,8 @@ function cut({ config, seed, busy }: Story): { asked: number[]; first: number; a
   let [written, read, cutAt] = [0, 0, Number.NaN]
   network.tap = ({ event, from }, datagram, now) => {
     const asks = formatDatagram(datagram).includes('wask')
-    if (event === 'send' && from.address === 'client' && asks) asked.push(now - cutAt)
+    if (event === 'send' && from.address === 'client' && asks && now - cutAt <= OUTAGE)
+      asked.push(now - cutAt)
   }
   pair.onChange = (session) => {
     while (pair.read(session) !== undefined) read++
@@ -72,7 +73,10 @@ test('who waits for an acknowledgement asks each second, and goes on with the an
   for (let seed = 1; seed <= 20; seed++) {
     const { asked, first } = cut({ config: { preset: 'normal', keepAlive: 15_000 }, seed, busy: false })
     ok(asked[0]! >= 1_000 && asked.length >= 19, `seed ${seed}: ${asked}`)
-    ok(asked.slice(1).every((at, i) => at - asked[i]! >= 1_000))
+    ok(
+      asked.slice(1).every((at, i) => at - asked[i]! >= 1_000),
+      `seed ${seed}: ${asked}`,
+    )
     ok(first <= 1_300, `seed ${seed}: ${first} ms`)
   }
 })
@@ -81,4 +85,53 @@ test('nobody is asked by an end that never asks', () => {
   const { asked, first } = cut({ config: { preset: 'default' }, seed: 1, busy: false })
   deepEqual(asked, [])
   ok(first > 1_300)
+})
+
+test('a path that is cut one way only: who hears the peer does not take that for a sign of being heard', () => {
+  for (const keepAlive of [0, 10_000]) {
+    const pair = new SessionPair({
+      seed: 1,
+      config: { preset: 'fast', keepAlive, idleTimeout: 0 },
+      link: { delayMs: 25 },
+    })
+    const { client, clock, network } = pair
+    pair.onChange = (session) => {
+      while (pair.read(session) !== undefined);
+    }
+    pair.write(client, new Uint8Array(60))
+    clock.advance(1_000)
+    network.link('client', 'server').set({ loss: 1 })
+    pair.write(client, new Uint8Array(60))
+    const before = client.kcp.counters.segmentsOut
+    for (let i = 0; i < 10; i++) {
+      pair.write(pair.server!, new Uint8Array(60))
+      clock.advance(2_000)
+    }
+    // RTOs of 100 ms and more, each half as long again as the one before.
+    const sent = client.kcp.counters.segmentsOut - before
+    ok(sent <= 14, `${sent} transmissions`)
+    network.link('client', 'server').set({ loss: 0 })
+    clock.advance(1_200)
+    if (keepAlive > 0) equal(client.kcp.waitSnd(), 0)
+  }
+})
+
+test('a peer that answers questions, and acknowledges nothing, draws ever fewer resends', () => {
+  const pair = new SessionPair({
+    seed: 1,
+    config: { preset: 'fast', keepAlive: 10_000, idleTimeout: 0, stallTimeout: 0 },
+    link: { delayMs: 25 },
+  })
+  const { client, clock, network } = pair
+  pair.write(client, new Uint8Array(60))
+  clock.advance(1_000)
+  // PUSHes are larger than questions: these alone get through.
+  network.link('client', 'server').set({ mtu: 50 })
+  pair.write(client, new Uint8Array(60))
+  const before = client.kcp.counters.segmentsOut
+  clock.advance(60_000)
+  const { segmentsOut, datagramsIn } = client.kcp.counters
+  ok(datagramsIn >= 50, `${datagramsIn} answers`)
+  // Back-offs begin anew after 1, 4, 16 and 64 s.
+  ok(segmentsOut - before <= 40, `${segmentsOut - before} transmissions`)
 })

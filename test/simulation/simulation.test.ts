@@ -50,6 +50,8 @@ test('seeds that found a fault once', () => {
     runPlan(planOf(seed, { ...PROFILES['secure'], ...asThen }))
   // A conversation that begins in a blackout of 57 s.
   runPlan(planOf(9_652, { ...PROFILES['plain'], story: 'steady' }))
+  // A path that is cut one way, and a server that has begun anew: back-offs began anew each second.
+  for (const seed of [53_093, 102_897]) runPlan(planOf(seed))
   // FEC of other numbers, groups of which agreed by chance.
   for (const seed of [57_069, 73_213, 181_140]) runPlan(planOf(seed))
 })
