@@ -1,6 +1,5 @@
 /**
- * What long runs came to: each leaves docs/testing/NAME.json, and the table in docs/TESTING.md is made of these, never
- * written by hand.
+ * What long runs came to: each leaves docs/testing/NAME.json, and the table in docs/TESTING.md is made of these.
  * @module
  */
 import { execFileSync } from 'node:child_process'
