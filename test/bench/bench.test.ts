@@ -68,8 +68,8 @@ test('the quick benchmark measures every part', { timeout: 240_000 }, () => {
   for (const { window, loss, nsPerSegment, sentPerDelivered } of engine.figures) {
     ok(nsPerSegment.median > 0)
     if (loss === 0) equal(sentPerDelivered, 1)
-    // On a busy machine so short a time holds hardly more than what was sent before it.
-    else ok(sentPerDelivered > 0, `window ${window}: ${sentPerDelivered} sent for each delivered`)
+    // Larger windows may not get to repeat anything in so short a time.
+    else if (window === 32) ok(sentPerDelivered > 1, `${sentPerDelivered} sent for each delivered`)
   }
 
   deepEqual(
