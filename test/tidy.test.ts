@@ -93,6 +93,8 @@ const LONG: ReadonlySet<string> = new Set([
   'src/core/send-window.ts',
   // The life of one session: what begins, goes on and ends in it hangs together by its fields.
   'src/session/session.ts',
+  // One stream and its two sides: what either does to the other goes through its private state.
+  'src/node/kcp-stream.ts',
 ])
 
 /** Folders of test/ that mirror no room of src/. */

@@ -8,6 +8,7 @@ import type { KcpHardening } from './config.ts'
 import { SSTHRESH_INITIAL } from './congestion/classic.ts'
 import type { CongestionControl, CongestionState } from './congestion/controller.ts'
 import type { DatagramWriter } from './datagram-writer.ts'
+import { Incarnation } from './incarnation.ts'
 import { LossDetector } from './loss-detector.ts'
 import { NO_BYTES } from './memory.ts'
 import { PathProof } from './path-proof.ts'
@@ -43,6 +44,7 @@ export class EngineState implements CongestionState {
   readonly probe: WindowProbe = new WindowProbe()
   readonly acks: AckList = new AckList()
   readonly proof: PathProof = new PathProof()
+  readonly peer: Incarnation = new Incarnation()
   readonly counters: KcpCounters = new KcpCounters()
 
   /** Largest datagram, bytes. */

@@ -13,6 +13,7 @@ import { EngineState } from './engine-state.ts'
 import { KcpError } from './errors.ts'
 import { KCP_LOG } from './log.ts'
 import type { LossDetector } from './loss-detector.ts'
+import { requireReadable } from './memory.ts'
 import type { Repeats } from './repeats.ts'
 import { CMD_AT, Command, KCP_OVERHEAD, LEN_AT, SN_AT, TS_AT, UNA_AT } from './segment.ts'
 import type { OnAcked } from './send-window.ts'
@@ -55,6 +56,8 @@ export class Engine extends EngineState {
    */
   sendRaw(data: Uint8Array | null, start: number, len: number): number {
     this.requireAlive()
+    // Before anything is queued: bytes that cannot be read must not become an empty message.
+    if (data !== null) requireReadable(data, start + len)
     const { snd, mss } = this
     let taken = 0
     if (this.stream) {
@@ -168,14 +171,23 @@ export class Engine extends EngineState {
         continue
       }
       if (!recovered && (!hardening.freshWnd || seqDiff(una, this.una) >= 0)) this.rmtWnd = word >>> 16
+      if (una !== this.peer.una) this.peer.heard(una, this.clock)
       if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
-        this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len)
+        this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len, una)
         if (at + len < size) words = rcv.words
       } else if (cmd === Command.Ack) {
         // An ACK that names a transmission of ours proves the peer's address.
         const genuine = snd.sentAt(sn, ts)
+        if (una !== this.peer.una && hardening.strictAck && this.peer.tellsLoss(una, ts)) {
+          if (genuine || this.proof.isChallenge(sn, ts)) {
+            // It has the number, and what was sent under it before went to a peer that is gone.
+            this.peer.lost = true
+            at += len
+            continue
+          }
+        }
         if (genuine) this.proof.echoed(ts)
         const answered = !genuine && this.proof.judge(sn, ts)
         if (genuine || !hardening.strictAck) {
@@ -404,16 +416,23 @@ export class Engine extends EngineState {
     this.controller?.onRtt?.(this, rtt)
   }
 
-  private acceptPush(sn: number, ts: number, frg: number, at: number, len: number): void {
-    const { rcv, counters, hardening } = this
+  private acceptPush(sn: number, ts: number, frg: number, at: number, len: number, una: number): void {
+    const { rcv, counters, hardening, peer } = this
     if (seqDiff(sn, seqStep(rcv.rcvNxt, rcv.rcvWnd)) >= 0) {
       counters.outOfWindow++
       return
     }
     const ahead = seqDiff(sn, rcv.rcvNxt)
+    if (ahead < 0 || peer.isCautious(una, this.clock)) {
+      if (peer.isMisfit(sn, ts, this.clock, this.rtt.rto)) {
+        counters.outOfWindow++
+        return
+      }
+    }
     if (ahead < 0) {
       counters.duplicates++
-      if (hardening.nearAck && -ahead > rcv.rcvWnd * NEAR_WINDOWS) {
+      // An empty one may be a challenge (path-proof.ts), whose number is below all others; the answer is not longer.
+      if (hardening.nearAck && len > 0 && -ahead > rcv.rcvWnd * NEAR_WINDOWS) {
         counters.outOfWindow++
         return
       }

@@ -44,6 +44,10 @@ export type KcpErrorCode =
   | 'ERR_KCP_CLOSED'
   /** A connection cannot be made (name not found, refused). */
   | 'ERR_KCP_CONNECT'
+  /** A listener did not let the conversation begin; `detail.why` is 'full', 'draining' or 'rejected'. */
+  | 'ERR_KCP_REFUSED'
+  /** A conversation needed more memory than it may have; `detail` has `limit` (bytes). */
+  | 'ERR_KCP_LIMIT'
   /** Authenticated mode: the peer did not answer the handshake, or new keys could not be agreed; `detail.timeout` in ms. */
   | 'ERR_KCP_HANDSHAKE'
   /** The socket failed; `cause` is the system's error. */
@@ -101,4 +105,16 @@ export function bufferTooSmall(need: number, got: number): KcpError {
 /** The error for a message that was not sent within its `ttl`, ms. */
 export function messageExpired(ttl: number): KcpError {
   return new KcpError('ERR_KCP_EXPIRED', `the message was not sent within ${ttl} ms`, { detail: { ttl } })
+}
+
+/** The error for an argument of another type than a call takes, as Node's own: a TypeError with ERR_INVALID_ARG_TYPE. */
+export function argumentType(
+  name: string,
+  got: unknown,
+  takes: string,
+): TypeError & { readonly code: string } {
+  const kind = got === null ? 'null' : typeof got
+  const shown = kind === 'object' ? `an instance of ${(got as object).constructor?.name ?? 'Object'}` : kind
+  const error = new TypeError(`${name} must be ${takes}, got ${shown}`)
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' })
 }

@@ -3,6 +3,7 @@
  * for blocks (not for single segments) and hands every block back.
  * @module
  */
+import { argumentType } from './errors.ts'
 
 export type Allocate = (size: number) => Uint8Array
 export type Free = (block: Uint8Array) => void
@@ -38,4 +39,23 @@ export function allocate(size: number): Uint8Array {
 
 export function free(block: Uint8Array): void {
   if (hookFree !== undefined && block.length > 0) hookFree(block)
+}
+
+/**
+ * Throws ERR_INVALID_ARG_TYPE unless the first `end` bytes of `bytes` can be read: a view of a buffer that was
+ * transferred, or shrunk below it, has no bytes, and would pass for an empty message.
+ */
+export function requireReadable(bytes: Uint8Array, end: number): void {
+  if (end <= bytes.length && (bytes.length > 0 || isAttached(bytes))) return
+  throw argumentType('the bytes', bytes, 'a view of a buffer that was neither transferred nor shrunk')
+}
+
+function isAttached(bytes: Uint8Array): boolean {
+  try {
+    // Throws where the view lies outside of its buffer.
+    bytes.at(0)
+    return true
+  } catch {
+    return false
+  }
 }

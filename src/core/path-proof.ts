@@ -2,7 +2,7 @@
  * Who echoes a ts that only went to one address receives there. A session's clock starts at a secret random number, so
  * this holds the times that prove something: what was sent, what came back, what was heard.
  *
- * Also the challenge: a PUSH that the peer has already passed (sn = snd_una - 1, no payload). Every KCP answers such a
+ * Also the challenge: a PUSH that the peer has already passed (sn = 0xffffffff, no payload). Every KCP answers such a
  * repeat with an ACK that echoes its ts, and delivers nothing. See docs/decisions/0004.
  * @module
  */
@@ -15,6 +15,8 @@ export class PathProof {
   sentPush = false
   /** Put a challenge into the next flush. */
   challengePending = false
+  /** Challenges that were answered. */
+  answers = 0
   // All as i32, see seqStep.
   private heard = 0
   private latestSent = 0
@@ -58,12 +60,23 @@ export class PathProof {
     // The same sn for all repeats: nothing of ours can be in flight under it.
     if (!this.challenged) {
       this.challenged = true
-      this.sn = seqStep(sndUna, -1)
+      // Below every number in use, so that a peer that lost its state does not take it for data of a later time.
+      this.sn = seqDiff(sndUna, 0) >= 0 ? -1 : seqStep(sndUna, -1)
       this.from = now | 0
     }
     this.to = now | 0
     this.sent(now)
     return this.sn >>> 0
+  }
+
+  /** Whether a challenge went out with this sn at this ts. */
+  isChallenge(sn: number, ts: number): boolean {
+    return (
+      this.challenged &&
+      seqDiff(sn, this.sn) === 0 &&
+      seqDiff(ts, this.from) >= 0 &&
+      seqDiff(ts, this.to) <= 0
+    )
   }
 
   /** An ACK named a transmission of a segment in flight. */
@@ -74,12 +87,11 @@ export class PathProof {
 
   /** Whether an ACK that names nothing in flight answers the challenge; that proves the address. */
   judge(sn: number, ts: number): boolean {
-    const answered =
-      this.challenged &&
-      seqDiff(sn, this.sn) === 0 &&
-      seqDiff(ts, this.from) >= 0 &&
-      seqDiff(ts, this.to) <= 0
-    if (answered) this.echoed(ts)
+    const answered = this.isChallenge(sn, ts)
+    if (answered) {
+      this.answers++
+      this.echoed(ts)
+    }
     return answered
   }
 }

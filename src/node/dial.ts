@@ -260,10 +260,11 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
     scheduler.add(session)
   }
   const lead = sessions[0]!
-  const endAll = (end: (session: KcpSession) => void): void => {
+  const tellAll = (tell: (session: KcpSession) => void): void => {
     for (const session of sessions) {
-      end(session)
+      tell(session)
       session.onChange?.()
+      scheduler.touch(session)
     }
   }
   const key = peerKey(transport, peer)
@@ -279,13 +280,17 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
         if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return
         const refused = `${peer.address}:${peer.port} refused: nobody listens there`
         const code = lead.heard ? 'ERR_KCP_RESET' : 'ERR_KCP_CONNECT'
-        endAll((session) => session.refused(new KcpError(code, refused, { cause: error })))
+        // Anybody can forge it: where the peer is authenticated it is never more than a hint.
+        const final = security === undefined
+        tellAll((session) =>
+          session.refused(new KcpError(code, refused, { cause: error }), clock.now(), final),
+        )
       },
       onClose: () =>
-        endAll((session) => session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))),
+        tellAll((session) => session.fail('reset', new KcpError('ERR_KCP_IO', 'the transport was closed'))),
       onPeerClosed: (_, error) =>
-        endAll((session) => {
-          if (error === undefined) session.refused(new KcpError('ERR_KCP_RESET', 'the peer has left'))
+        tellAll((session) => {
+          if (error === undefined) session.peerLeft(new KcpError('ERR_KCP_RESET', 'the peer has left'))
           else session.fail('reset', error)
         }),
       onLargerDatagrams: (_, size) => path.largerDatagrams(size),

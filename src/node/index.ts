@@ -36,7 +36,7 @@ export {
   listen,
   totalStats,
 } from './kcp-listener.ts'
-export { type KcpSendOptions, KcpStream, type KcpStreamEvents } from './kcp-stream.ts'
+export { KcpStream } from './kcp-stream.ts'
 export { type NativeStatus, nativeStatus } from './native.ts'
 export { PortGroup, type PortGroupOptions } from './port-group.ts'
 export { generateKeyPair, nodePrimitives, pskFromPassphrase, publicKeyOf } from './secure-primitives.ts'
@@ -48,5 +48,6 @@ export {
   SmuxStream,
 } from './smux.ts'
 export { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
+export type { KcpReadOptions, KcpSendOptions, KcpStreamEvents } from './stream-types.ts'
 export { type UdpBatchOptions, UdpBatchTransport } from './udp-batch.ts'
 export { type UdpOptions, UdpTransport } from './udp-transport.ts'

@@ -467,7 +467,8 @@ export class KcpListener
     if (this.#acceptor !== undefined) this.#acceptor.accepting = false
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(null)
     // Nobody will take these any more.
-    for (const stream of this.#backlog.splice(0)) stream.destroy()
+    const closed = new KcpError('ERR_KCP_CLOSED', 'the listener was closed before it took this stream')
+    for (const stream of this.#backlog.splice(0)) stream.destroy(closed)
     if (this.#streams.size > 0) await new Promise<void>((resolve) => (this.#allClosed = resolve))
     if (this.#owned) await this.#transport?.close()
     this.emit('close')

@@ -7,48 +7,29 @@
  * @module
  */
 import { Duplex } from 'node:stream'
-import { configError, type ResolvedKcpConfig } from '../core/config.ts'
-import { bufferTooSmall, KcpError, messageExpired } from '../core/errors.ts'
+import type { ResolvedKcpConfig } from '../core/config.ts'
+import { argumentType, bufferTooSmall, KcpError, messageExpired } from '../core/errors.ts'
 import type { Kcp } from '../core/kcp.ts'
 import type { CloseReason, Expiring, KcpSession, SessionStats } from '../session/session.ts'
 import type { PeerAddress } from '../session/transport.ts'
 import type { Address } from './address.ts'
 import { dial, type KcpConnectOptions, parseConnectAddress, type StreamBase } from './dial.ts'
 import { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
-
-export interface KcpStreamEvents {
-  close: [reason: CloseReason]
-  data: [chunk: Buffer]
-  drain: []
-  end: []
-  error: [error: Error]
-  finish: []
-  readable: []
-  /** A datagram that the peer sent with `sendUnreliable`. */
-  unreliable: [data: Buffer]
-}
+import {
+  type KcpReadOptions,
+  type KcpSendOptions,
+  type KcpStreamEvents,
+  readSignal,
+  readTtl,
+} from './stream-types.ts'
+import { enlist, handled, type Waiter } from './waiters.ts'
 
 /** Most bytes that enter the send queue, or leave the receive queue, at once in stream mode: its limits hold for any chunk. */
 const PIECE = 64 * 1024
+/** Longest timer, ms. */
+const PATIENCE_MAX = 2 ** 30
 /** Messages that are taken from the engine ahead of the reader, per recvBufferSize of 64 KiB: Node's default of 16. */
 const BYTES_PER_MESSAGE = 4096
-
-/** Of one message. */
-export interface KcpSendOptions {
-  /**
-   * The message is dropped, whole, unless it begins to leave within this many ms, up to 2147483647. Message mode only.
-   * Default: it waits as long as it takes.
-   */
-  readonly ttl?: number | undefined
-}
-
-/** Longest `ttl`, ms: engines keep times as u32, and compare them within half of that. */
-const TTL_MAX = 0x7fff_ffff
-
-interface Waiter<T> {
-  readonly resolve: (value: T) => void
-  readonly reject: (error: Error) => void
-}
 
 interface ReadWaiter extends Waiter<Buffer | number | null> {
   readonly target: Uint8Array | undefined
@@ -73,9 +54,19 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   #writeFailed: ((error: Error) => void) | undefined
   #finalDone: ((error?: Error | null) => void) | undefined
   readonly #drainWaiters: Waiter<void>[] = []
+  /** Promises of `send` whose message waits on the writable side. */
+  readonly #senders: Set<Waiter<number>> = new Set()
   #closing = false
+  /** Why the reading side ended before the peer's end was read. */
+  #cut: Error | undefined
+  /** Somebody has called `recv` or one of its kind. */
+  #received = false
+  /** Set while the session is over and its reader still has something to read; runs out without a read. */
+  #readerTimer: unknown
   #destroyed: ((error?: Error | null) => void) | undefined
   #channels: readonly KcpStream[] | undefined
+  /** Of the first of several channels: Node's streams, and not the program, may be about to destroy it. */
+  #ending = false
   #driving = false
   #again = false
   #released = false
@@ -120,6 +111,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const [lead] = streams as [KcpStream]
     if (streams.length === 1) return lead
     for (const stream of streams) stream.#channels = streams
+    // Right after these two Node's streams call `destroy`, also of a stream that is destroyed.
+    const ending = (): void => {
+      lead.#ending = true
+      process.nextTick(() => (lead.#ending = false))
+    }
+    lead.on('end', ending).on('finish', ending)
     // What ends the first for a reason of the path has ended all. When the peer closes, each is told on its own, but for
     // those of which the peer never heard.
     lead.once('close', () => {
@@ -265,29 +262,38 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    * it is delivered like any other. If that takes `ttl` ms, nothing of it is sent, and the promise rejects with
    * ERR_KCP_EXPIRED (`ttl`). The stream and the messages around it go on.
    */
-  send(data: Uint8Array | string, { ttl }: KcpSendOptions = {}): Promise<number> {
-    try {
-      const bytes = this.#accept(data)
-      if (ttl !== undefined) return this.#sendWithin(bytes, ttl)
-      if (this.#idle && (this.mode === 'message' || bytes.length <= PIECE)) {
-        this.#write(bytes)
-        return Promise.resolve(bytes.length)
-      }
-      return new Promise((resolve, reject) => {
-        this.write(bytes, (error) => (error ? reject(error) : resolve(bytes.length)))
-      })
-    } catch (error) {
-      return Promise.reject(error)
+  send(data: Uint8Array | string, options?: KcpSendOptions): Promise<number> {
+    return handled(this.#send(data, options))
+  }
+
+  async #send(data: Uint8Array | string, options: KcpSendOptions | undefined): Promise<number> {
+    const ttl = readTtl(options, this.mode)
+    const bytes = this.#accept(data)
+    if (this.#idle && ttl === undefined && (this.mode === 'message' || bytes.length <= PIECE)) {
+      this.#write(bytes)
+      return bytes.length
     }
+    // It may wait, and the caller may write to its buffer meanwhile.
+    const own = bytes === data ? Buffer.from(bytes) : bytes
+    if (ttl !== undefined) return this.#sendWithin(own, ttl)
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject }
+      this.#senders.add(waiter)
+      this.write(own, (error) => {
+        this.#senders.delete(waiter)
+        if (error) reject(error)
+        else resolve(own.length)
+      })
+    })
   }
 
   /**
    * Queues one message unless that would mean waiting: false, and nothing queued, while the send queue is at its limit.
    * Throws as `send` rejects. What expires after its `ttl` is counted (`stats().expired`), nobody else is told.
    */
-  trySend(data: Uint8Array | string, { ttl }: KcpSendOptions = {}): boolean {
+  trySend(data: Uint8Array | string, options?: KcpSendOptions): boolean {
+    const ttl = readTtl(options, this.mode)
     const bytes = this.#accept(data)
-    if (ttl !== undefined) this.#requireTtl(ttl)
     if (!this.#idle) return false
     this.#write(bytes, ttl === undefined ? 0 : this.#expect(ttl, () => undefined))
     return true
@@ -301,8 +307,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    */
   sendUnreliable(data: Uint8Array | string): boolean {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
-    if (!(bytes instanceof Uint8Array))
-      throw new TypeError(`a message is a Uint8Array or a string, got ${typeof data}`)
+    if (!(bytes instanceof Uint8Array)) throw argumentType('a message', data, 'a Uint8Array or a string')
     return this.#session.sendUnreliable(bytes)
   }
 
@@ -310,18 +315,19 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    * The next message (in stream mode: the next bytes); null at the end. Not to be mixed with 'data' or `for await`.
    * Rejects with the error that ended the stream, or with the signal's reason.
    */
-  recv(options: { readonly signal?: AbortSignal } = {}): Promise<Buffer | null> {
-    return this.#receive(undefined, options.signal) as Promise<Buffer | null>
+  recv(options?: KcpReadOptions): Promise<Buffer | null> {
+    return handled(this.#receive(undefined, options) as Promise<Buffer | null>)
   }
 
   /**
    * Copies the next message into `target` and resolves with its length; null at the end. A message longer than
    * `target` stays queued: ERR_KCP_RECV_BUFFER_TOO_SMALL (`need`, `got`). In stream mode as many bytes as there are.
    */
-  recvInto(target: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<number | null> {
-    if (!(target instanceof Uint8Array))
-      throw new TypeError(`recvInto takes a Uint8Array, got ${typeof target}`)
-    return this.#receive(target, options.signal) as Promise<number | null>
+  recvInto(target: Uint8Array, options?: KcpReadOptions): Promise<number | null> {
+    if (!(target instanceof Uint8Array)) {
+      return Promise.reject(argumentType('target', target, 'a Uint8Array'))
+    }
+    return handled(this.#receive(target, options) as Promise<number | null>)
   }
 
   /** Sends what is queued now instead of at the end of the turn (or, with `flushWrite: false`, of the interval). */
@@ -333,12 +339,22 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   /** Resolves once the peer has acknowledged everything written so far; rejects when the stream ends before. */
-  flushed(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.writableLength === 0 && this.#session.drained) resolve()
-      else if (this.destroyed || this.#session.closed) reject(this.#closedError())
-      else enlist(this.#drainWaiters, { resolve, reject }, options.signal)
-    })
+  flushed(options?: KcpReadOptions): Promise<void> {
+    return handled(
+      new Promise((resolve, reject) => {
+        const signal = readSignal(options)
+        if (this.writableLength === 0 && this.#session.drained) resolve()
+        else if (this.destroyed || this.#session.closed) reject(this.#closedError())
+        else enlist(this.#drainWaiters, { resolve, reject }, signal)
+      }),
+    )
+  }
+
+  /** Ends the stream, and destroys it once everything written is acknowledged; as node:net. */
+  destroySoon(): void {
+    if (!this.writableEnded) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', () => this.destroy())
   }
 
   /**
@@ -391,6 +407,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     // Runs until everything is in the engine; again whenever there is room.
     const step = (): void => {
       this.#writeFailed = undefined
+      if (this.#session.closed) {
+        // It fails when the reader has what came before: see #over.
+        this.#writeFailed = done
+        this.#touch()
+        return
+      }
       try {
         while (!begun || at < chunk.length) {
           this.#write(chunk.subarray(at, at + piece), ticket)
@@ -420,26 +442,48 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     this.#drive()
   }
 
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of Readable
+  override read(size?: number): any {
+    const chunk: unknown = super.read(size)
+    if (chunk !== null && this.#readerTimer !== undefined) this.#readOn()
+    return chunk
+  }
+
+  /** Destroying the first channel destroys all, also when it is over itself. */
+  override destroy(error?: Error): this {
+    if (this.destroyed && !this.#ending) this.#destroyOthers(error)
+    return super.destroy(error)
+  }
+
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#destroyed = done
     const session = this.#session
+    const failure = error ?? this.#closedError()
+    if (!this.#eof || this.readableLength > 0) this.#cut = failure
+    // The end of the first channel is the end of no other, if both said that they are done.
+    const ended = (this.#closing && session.closed) || (this.readableEnded && this.writableFinished)
+    // What ended the session for a reason of the path ends the others by itself.
+    if (!ended && session.closeError === undefined) this.#destroyOthers()
     if (!session.closed) {
       const finished = this.writableFinished && this.#closing
       // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was
       // written until then must still arrive.
       const iterated = this.readableEnded && (error === null || error.name === 'AbortError')
-      if (iterated) session.close(this.#now())
+      const acknowledged = error === null && this.writableLength === 0 && session.drained && session.used
+      if (iterated || acknowledged) session.close(this.#now())
       else if (error !== null || !finished) {
         session.abort(this.#now(), error instanceof KcpError ? error : undefined)
-        const [lead, ...others] = this.channels
-        if (lead === this) for (const other of others) other.destroy()
       }
     }
-    const failure = error ?? this.#closedError()
     this.#failWaiters(failure)
     // Otherwise the session says goodbye on its own, and 'close' comes when it has.
     if (session.closed) this.#finish(error)
     else this.#touch()
+  }
+
+  #destroyOthers(error?: Error): void {
+    const [lead, ...others] = this.channels
+    if (lead === this) for (const other of others) other.destroy(error)
   }
 
   // ---- inside ----------------------------------------------------------------------------------------------
@@ -461,8 +505,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   #accept(data: Uint8Array | string): Uint8Array {
     if (this.destroyed || this.writableEnded || !this.#session.open) throw this.#closedError()
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
-    if (!(bytes instanceof Uint8Array))
-      throw new TypeError(`a message is a Uint8Array or a string, got ${typeof data}`)
+    if (!(bytes instanceof Uint8Array)) throw argumentType('a message', data, 'a Uint8Array or a string')
     this.#session.requireFit(bytes.length)
     return bytes
   }
@@ -474,7 +517,6 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   #sendWithin(bytes: Uint8Array, ttl: number): Promise<number> {
-    this.#requireTtl(ttl)
     return new Promise((resolve, reject) => {
       const ticket = this.#expect(ttl, (outcome) => {
         if (outcome === 'sent') resolve(bytes.length)
@@ -495,13 +537,6 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     })
   }
 
-  #requireTtl(ttl: number): void {
-    if (this.mode === 'stream') throw configError('ttl', ttl, 'left out in stream mode: it is of messages')
-    if (!(typeof ttl === 'number' && ttl > 0 && ttl <= TTL_MAX)) {
-      throw configError('ttl', ttl, `a number of ms above 0, up to ${TTL_MAX}`)
-    }
-  }
-
   /** A message that expires is on its way to the session; its ticket. */
   #expect(ttl: number, settled: Expiring['settled']): number {
     return this.#session.expect({ expiresAt: Math.ceil(this.#now() + ttl), settled })
@@ -511,8 +546,13 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     return this.#session.closedError()
   }
 
-  #receive(target: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<Buffer | number | null> {
+  #receive(
+    target: Uint8Array | undefined,
+    options: KcpReadOptions | undefined,
+  ): Promise<Buffer | number | null> {
+    this.#received = true
     return new Promise((resolve, reject) => {
+      const signal = readSignal(options)
       signal?.throwIfAborted()
       const waiter: ReadWaiter = { resolve, reject, target }
       if (this.#readers.length > 0 || !this.#serve(waiter)) enlist(this.#readers, waiter, signal)
@@ -521,6 +561,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   /** Settles a reader if something is there for it. */
   #serve({ target, resolve, reject }: ReadWaiter): boolean {
+    if (this.destroyed && (this.#cut !== undefined || this.#rest === undefined)) {
+      // What was not read by then is gone, and that is not the end.
+      if (this.#cut === undefined) resolve(null)
+      else reject(this.#cut)
+      return true
+    }
     try {
       // Chunks that the readable side holds already come first.
       let chunk = this.readableLength > 0 ? (this.read() as Buffer | null) : this.#take(target)
@@ -529,9 +575,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
         return true
       }
       if (chunk === null || chunk === undefined) {
-        if (this.#atEnd()) resolve(null)
-        else if (this.destroyed) reject(this.errored ?? this.#closedError())
-        else return false
+        if (!this.#atEnd()) return false
+        resolve(null)
         return true
       }
       if (target === undefined) {
@@ -577,7 +622,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       session.recvInto(chunk)
       return chunk
     } finally {
-      this.#touch()
+      if (this.#readerTimer !== undefined) this.#readOn()
+      else this.#touch()
     }
   }
 
@@ -628,49 +674,104 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   /** Resumes who waits for room, or for acknowledgements. */
   #resume(): void {
     const session = this.#session
-    if (session.closed && session.closeError !== undefined) return
     if (this.#blocked !== undefined && session.writable && !session.closed) {
       const resume = this.#blocked
       this.#blocked = undefined
       resume()
     }
-    if (this.#finalDone !== undefined && (session.drained || session.closed)) {
+    if (!session.drained) return
+    if (this.#finalDone !== undefined) {
       const done = this.#finalDone
       this.#finalDone = undefined
       done()
     }
-    if (this.#drainWaiters.length > 0 && session.drained && this.writableLength === 0) {
+    if (this.#drainWaiters.length > 0 && this.writableLength === 0) {
       for (const waiter of this.#drainWaiters.splice(0)) waiter.resolve()
     }
   }
 
-  /** The session is over: the stream follows. */
-  #over(): void {
-    const { closeError } = this.#session
-    if (this.#destroyed !== undefined) this.#finish(null)
-    else if (closeError !== undefined) this.destroy(closeError)
-    else if (this.#closing) this.destroy()
-    else if (!this.writableEnded) {
-      // The peer closed both ways: what is left to write has nowhere to go.
-      this.#failWrites(this.#closedError())
-      if (this.#eof && this.readableEnded) this.end()
-    }
+  /** Whether something was written that nobody will acknowledge any more. */
+  get #unsent(): boolean {
+    return this.#writeFailed !== undefined || this.#finalDone !== undefined || this.writableLength > 0
   }
 
-  #failWrites(error: Error): void {
+  /** Whether there is nothing left to read, and nobody who has yet to hear that. */
+  get #exhausted(): boolean {
+    if (this.#closing) return true
+    if (this.#eof) return this.readableEnded
+    return this.readableLength === 0 && this.#rest === undefined && !this.#session.readable
+  }
+
+  /**
+   * The session is over: the stream follows. The reader gets first what had come by then, and the error behind it; promises
+   * of writing fail at once.
+   */
+  #over(): void {
+    if (this.#destroyed !== undefined) {
+      this.#finish(null)
+      return
+    }
+    const { closeError } = this.#session
+    const error = closeError ?? (this.#unsent ? this.#closedError() : undefined)
+    if (error !== undefined) {
+      const failure = this.#closedError()
+      for (const waiter of this.#senders) waiter.reject(failure)
+      for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(failure)
+      this.#senders.clear()
+      if (this.#exhausted || this.#readerPatience === 0) this.destroy(error)
+      else this.#waitForReader(error)
+    } else if (this.#closing) this.destroy()
+    // With allowHalfOpen: there is nobody to write to.
+    else if (!this.writableEnded && this.#eof && this.readableEnded) this.end()
+    else if (!this.#exhausted) this.#waitForReader(undefined)
+  }
+
+  /**
+   * How long a session that is over is kept for its reader, ms since the latest read. As with TCP that is no matter of time
+   * for a reader that will come back; but nobody may have begun to read, or wait for a write that cannot go on.
+   */
+  get #readerPatience(): number {
+    const { stallTimeout } = this.#session.config
+    // Nobody may have sent it.
+    if (!this.#session.proven) return 0
+    const reads = this.readableFlowing !== null || this.#received || this.listenerCount('readable') > 0
+    // Nobody reads, and a write waits to hear that it failed.
+    if (this.#unsent && !reads) return 0
+    if (stallTimeout === 0 || (reads && !this.#unsent)) return Number.POSITIVE_INFINITY
+    return stallTimeout
+  }
+
+  #waitForReader(error: Error | undefined): void {
+    if (this.#readerTimer !== undefined) return
+    if (this.#eof) this.once('end', () => this.#drive())
+    const { clock } = this.#base.scheduler
+    const patience = this.#readerPatience
+    const wait = Math.min(patience, PATIENCE_MAX)
+    this.#readerTimer = clock.setTimeout(() => {
+      this.#readerTimer = undefined
+      // Somebody may have begun to read, or to write, meanwhile.
+      if (this.#readerPatience > patience || patience > wait) this.#drive()
+      else this.destroy(error)
+    }, wait)
+  }
+
+  /** The reader of a session that is over has read: it may pause again, or has all. */
+  #readOn(): void {
+    this.#base.scheduler.clock.clearTimeout(this.#readerTimer)
+    this.#readerTimer = undefined
+    this.#touch()
+  }
+
+  #failWaiters(error: Error): void {
     const failed = this.#writeFailed
     this.#writeFailed = this.#blocked = undefined
     failed?.(error)
     for (const waiter of this.#drainWaiters.splice(0)) waiter.reject(error)
-  }
-
-  #failWaiters(error: Error): void {
-    this.#failWrites(error)
     const final = this.#finalDone
     this.#finalDone = undefined
     final?.(error)
     for (const reader of this.#readers.splice(0)) {
-      if (this.#eof) reader.resolve(null)
+      if (this.#cut === undefined) reader.resolve(null)
       else reader.reject(error)
     }
   }
@@ -680,6 +781,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const done = this.#destroyed
     if (done === undefined || this.#released) return
     this.#released = true
+    this.#base.scheduler.clock.clearTimeout(this.#readerTimer)
+    this.#readerTimer = undefined
     const session = this.#session
     this.#base.scheduler.remove(session)
     session.onChange = session.onUnreliable = undefined
@@ -717,34 +820,4 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   override once(event: string | symbol, listener: (...args: any[]) => void): this {
     return super.once(event, listener)
   }
-}
-
-/** Adds a waiter to a list; an abort takes it out again and rejects it. */
-function enlist<T extends Waiter<never>>(list: T[], waiter: T, signal: AbortSignal | undefined): void {
-  if (signal === undefined) {
-    list.push(waiter)
-    return
-  }
-  const onAbort = (): void => {
-    const at = list.indexOf(armed)
-    if (at >= 0) list.splice(at, 1)
-    waiter.reject(signal.reason as Error)
-  }
-  const armed: T = {
-    ...waiter,
-    resolve: (value: never) => {
-      signal.removeEventListener('abort', onAbort)
-      waiter.resolve(value)
-    },
-    reject: (error: Error) => {
-      signal.removeEventListener('abort', onAbort)
-      waiter.reject(error)
-    },
-  }
-  if (signal.aborted) {
-    waiter.reject(signal.reason as Error)
-    return
-  }
-  signal.addEventListener('abort', onAbort, { once: true })
-  list.push(armed)
 }

@@ -4,7 +4,8 @@
  */
 import { Readable, Writable } from 'node:stream'
 import type { ReadableStream, WritableStream } from 'node:stream/web'
-import type { KcpSendOptions, KcpStream } from './kcp-stream.ts'
+import type { KcpStream } from './kcp-stream.ts'
+import type { KcpSendOptions } from './stream-types.ts'
 
 /** The reading half of a split stream. */
 export class KcpReadHalf implements AsyncIterable<Buffer> {

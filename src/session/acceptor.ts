@@ -10,13 +10,14 @@
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
-import { Command, KCP_OVERHEAD, readU32, writeHeader } from '../core/segment.ts'
+import { Command, KCP_OVERHEAD, readU32, SN_AT, TS_AT, writeHeader } from '../core/segment.ts'
 import { seqAdd } from '../core/seq.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
-import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
+import { CloseCode, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import type { ResolvedFec } from './fec-options.ts'
+import { KeyedCounter } from './keyed-counter.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -28,8 +29,13 @@ import type { DatagramTransport, PacketCodec } from './transport.ts'
 
 /** What a server's tables may hold. */
 export interface AcceptorLimits {
-  /** Sessions at once. Default 65536. */
+  /** Conversations at once, those included that are over but hold data that was not read. Default 65536. */
   readonly maxConnections: number
+  /**
+   * Of these, from one host (IPv6: one /64). Default an eighth of `maxConnections`, but 64 where that is less: a small
+   * limit is often that of a server whose peers share a host.
+   */
+  readonly maxConnectionsPerHost: number
   /** Sessions whose peer did not prove its address yet. Default 512. */
   readonly maxPending: number
   /** Of these, from one host (IPv6: one /64). Default 64. */
@@ -40,8 +46,18 @@ export interface AcceptorLimits {
   readonly tombstoneTtl: number
 }
 
+/**
+ * Most conversations of one address and port, or of one association of the authenticated mode. One socket of an honest
+ * peer has a few; each of its datagrams is looked up among them, and its end ends them all.
+ */
+const CONVERSATIONS_PER_PEER = 1_024
+
+/** Least default of `maxConnectionsPerHost`. */
+const LEAST_PER_HOST = 64
+
 const DEFAULTS: AcceptorLimits = {
   maxConnections: 65_536,
+  maxConnectionsPerHost: 8_192,
   maxPending: 512,
   maxPendingPerHost: 64,
   maxMemory: 256 * 1024 * 1024,
@@ -60,6 +76,10 @@ export function resolveLimits(options: object): AcceptorLimits {
     const low = field === 'tombstoneTtl' ? 0 : 1
     if (value !== undefined) limits[field] = requireInteger(field, value, low, Number.MAX_SAFE_INTEGER)
   }
+  if ((options as Partial<AcceptorLimits>).maxConnectionsPerHost === undefined) {
+    const eighth = Math.floor(limits.maxConnections! / 8)
+    limits.maxConnectionsPerHost = Math.min(Math.max(eighth, LEAST_PER_HOST), limits.maxConnections!)
+  }
   return limits as unknown as AcceptorLimits
 }
 
@@ -73,6 +93,8 @@ export class DropCounters {
   tombstone = 0
   /** `maxConnections` is reached. */
   connections = 0
+  /** `maxConnectionsPerHost` is reached, or one address has as many conversations as it may have. */
+  connectionsPerHost = 0
   /** `maxPending` is reached. The peer gets a stateless challenge; once it has answered, its next PUSH is let in. */
   pending = 0
   /** `maxPendingPerHost` is reached. The same. */
@@ -139,6 +161,8 @@ interface PeerEntry<Peer> {
 interface Member<Peer> {
   readonly session: KcpSession
   readonly pipeline: Pipeline<Peer>
+  /** Living sessions of this conversation: one for each channel. */
+  readonly group: { alive: number }
 }
 
 /** Segments before a first PUSH: answers to two or three repeats of it, and a question. */
@@ -168,9 +192,13 @@ export class Acceptor<Peer> {
   /** Peers with at least one session, by address. */
   private readonly peers: Map<string, PeerEntry<Peer>> = new Map()
   /** Unproven sessions by host. */
-  private readonly pendingByHost: Map<string, number> = new Map()
+  private readonly pendingByHost: KeyedCounter = new KeyedCounter()
   private pending = 0
   private count = 0
+  /** Sessions that are over, and not released: their data is not read yet. */
+  private unreleased = 0
+  /** Both, by host. */
+  private readonly countByHost: KeyedCounter = new KeyedCounter()
   /** false: known sessions go on, new ones are refused. */
   accepting = true
 
@@ -258,7 +286,8 @@ export class Acceptor<Peer> {
   fecStats(): FecStats {
     const sum = Object.assign(new FecStats(), this.pastFec)
     for (const { sessions } of this.peers.values()) {
-      const pipelines = new Set([...sessions.values()].map(({ pipeline }) => pipeline))
+      const pipelines = new Set<Pipeline<Peer>>()
+      for (const { pipeline } of sessions.values()) pipelines.add(pipeline)
       for (const pipeline of pipelines) addFecStats(sum, pipeline.stats().fec)
     }
     return sum
@@ -280,7 +309,7 @@ export class Acceptor<Peer> {
     if (entry === undefined) return
     const left = new KcpError('ERR_KCP_RESET', 'the peer has left')
     for (const { session } of [...entry.sessions.values()]) {
-      if (error === undefined) session.refused(left)
+      if (error === undefined) session.peerLeft(left)
       else session.fail('reset', error)
       session.onChange?.()
     }
@@ -343,7 +372,7 @@ export class Acceptor<Peer> {
       // Refused by the application: its client must hear it, or it would knock again and again.
       if (member.session.closed) {
         this.drops.refused++
-        this.reset(segments, conv, entry)
+        this.reset(segments, conv, entry, CloseCode.Rejected)
         return undefined
       }
     }
@@ -382,36 +411,70 @@ export class Acceptor<Peer> {
       this.strange(entry)
       return false
     }
-    if (tombstone !== undefined) {
-      drops.tombstone++
-      if (cmd === Command.Push) this.reset(datagram, conv, entry)
-      return false
-    }
     const name = this.nameOf(conv, entry)
     const { host } = entry
     const { at, answers, asks } = this.preface(datagram, conv, entry, name, now)
     const first = this.isFirst(datagram, at, conv)
+    // A peer that is gone may have a successor at its address, which has another clock.
+    if (tombstone !== undefined && !(first && !tombstone.clock.covers(readU32(datagram, at + TS_AT), now))) {
+      if (answers && !asks && at === datagram.length) return false
+      drops.tombstone++
+      if (cmd === Command.Push) this.reset(datagram, conv, entry)
+      return false
+    }
     if (!first || !this.accepting || !this.isGroupFree(conv, entry)) {
       if (answers && !asks && at === datagram.length) return false
       if (first && !this.accepting) drops.closing++
       else drops.unknown++
-      if (cmd === Command.Push) this.reset(datagram, conv, entry)
-      // "Is anybody there?" 24 bytes for 24 or more, and nothing to remember.
-      else if (asks && this.accepting) reply(entry, windowTell(conv, this.wnd))
+      if (cmd === Command.Push) {
+        this.reset(datagram, conv, entry, first && !this.accepting ? CloseCode.Draining : CloseCode.Unknown)
+      } else if (asks) this.answer(conv, entry)
       return false
     }
     const proven = this.provesPeers || this.challenges.find(name, now) !== undefined
-    if (this.count + this.channels > limits.maxConnections) drops.connections++
-    else if (!proven && this.pending >= limits.maxPending) {
+    const full = this.fullness(entry)
+    if (full !== undefined) {
+      drops[full]++
+      this.reset(datagram, conv, entry, CloseCode.Full, at)
+    } else if (!proven && this.pending >= limits.maxPending * this.channels) {
       drops.pending++
       this.challenge(conv, entry, now)
-    } else if (!proven && (this.pendingByHost.get(host) ?? 0) >= limits.maxPendingPerHost) {
+    } else if (!proven && this.pendingByHost.get(host) >= limits.maxPendingPerHost * this.channels) {
       drops.pendingPerHost++
       this.challenge(conv, entry, now)
-    } else if (!this.options.hasBacklog()) drops.backlog++
-    else if (this.options.admit?.(entry.link.peer, conv, datagram) === false) drops.refused++
-    else return true
+    } else if (!this.options.hasBacklog()) {
+      drops.backlog++
+      this.reset(datagram, conv, entry, CloseCode.Full, at)
+    } else if (this.options.admit?.(entry.link.peer, conv, datagram) === false) {
+      drops.refused++
+      this.reset(datagram, conv, entry, CloseCode.Rejected, at)
+    } else {
+      if (tombstone !== undefined) this.timeWait.forget(`${entry.key}|${conv}`)
+      return true
+    }
     return false
+  }
+
+  /** Which limit keeps one more conversation of this peer out; undefined: none. */
+  private fullness(entry: PeerEntry<Peer>): 'connections' | 'connectionsPerHost' | undefined {
+    const { channels } = this
+    const { limits } = this.options
+    // Limits are of conversations, and each has all its channels.
+    if (this.count + this.unreleased >= limits.maxConnections * channels) return 'connections'
+    if (this.countByHost.get(entry.host) >= limits.maxConnectionsPerHost * channels)
+      return 'connectionsPerHost'
+    return entry.sessions.size >= CONVERSATIONS_PER_PEER * channels ? 'connectionsPerHost' : undefined
+  }
+
+  /** "Is anybody there?" 24 bytes, or 20, for 24 or more, and nothing to remember. */
+  private answer(conv: number, entry: PeerEntry<Peer>): void {
+    const code = !this.accepting ? CloseCode.Draining : CloseCode.Full
+    const closed = !this.accepting || this.fullness(entry) !== undefined || !this.options.hasBacklog()
+    if (!closed) reply(entry, windowTell(conv, this.wnd))
+    else if (this.options.config.lifecycle === 'fin') {
+      const refusal = { conv, kind: NoticeKind.Reset, sn: 0, done: true, code } as const
+      reply(entry, encodeNotice({ ...refusal, ts: undefined, echo: undefined }))
+    }
   }
 
   /**
@@ -500,8 +563,9 @@ export class Acceptor<Peer> {
     const origin = this.challenges.find(name, now)
     this.challenges.forget(name)
     const sessions: KcpSession[] = []
+    const group = { alive: channels }
     for (let i = 0; i < channels; i++) {
-      sessions.push(this.open(first + i, entry, pipeline, now, sessions[0], origin, i === index))
+      sessions.push(this.open(first + i, entry, pipeline, group, now, sessions[0], origin, i === index))
     }
     if (sessions.length > 1) {
       for (const session of sessions) {
@@ -515,7 +579,7 @@ export class Acceptor<Peer> {
     // Before the application may do anything, such as end them.
     if (origin !== undefined || this.provesPeers) sessions[0]!.trust()
     this.options.onSessions(sessions, entry.link.peer)
-    return { session: sessions[index]!, pipeline }
+    return { session: sessions[index]!, pipeline, group }
   }
 
   /** `origin`: where the clock begins that a stateless challenge has told the peer already. */
@@ -523,6 +587,7 @@ export class Acceptor<Peer> {
     conv: number,
     entry: PeerEntry<Peer>,
     pipeline: Pipeline<Peer>,
+    group: { alive: number },
     now: number,
     lead: KcpSession | undefined,
     origin: number | undefined,
@@ -549,28 +614,32 @@ export class Acceptor<Peer> {
       this.peers.set(entry.key, entry)
       this.options.transport.use?.(entry.link.peer, true)
     }
-    entry.sessions.set(conv, { session, pipeline })
+    entry.sessions.set(conv, { session, pipeline, group })
     this.count++
+    this.countByHost.add(entry.host, 1)
     this.accepted++
     this.changePending(entry, 1)
     session.onProven = () => {
       this.changePending(entry, -1)
       pipeline.proven = true
     }
-    session.onClosed = () => this.forget(session, entry, pipeline)
+    session.onClosed = () => this.forget(session, entry, pipeline, group)
     scheduler.add(session)
     return session
   }
 
   private changePending(entry: PeerEntry<Peer>, by: 1 | -1): void {
     this.pending += by
-    const left = (this.pendingByHost.get(entry.host) ?? 0) + by
-    if (left === 0) this.pendingByHost.delete(entry.host)
-    else this.pendingByHost.set(entry.host, left)
+    this.pendingByHost.add(entry.host, by)
   }
 
-  private forget(session: KcpSession, entry: PeerEntry<Peer>, pipeline: Pipeline<Peer>): void {
-    const { scheduler } = this.options
+  private forget(
+    session: KcpSession,
+    entry: PeerEntry<Peer>,
+    pipeline: Pipeline<Peer>,
+    group: { alive: number },
+  ): void {
+    const { host } = entry
     if (!session.proven) this.changePending(entry, -1)
     addDrops(this.drops, session)
     entry.sessions.delete(session.conv)
@@ -578,23 +647,37 @@ export class Acceptor<Peer> {
       this.peers.delete(entry.key)
       this.options.transport.use?.(entry.link.peer, false)
     }
-    if (![...entry.sessions.values()].some((other) => other.pipeline === pipeline)) {
+    if (--group.alive === 0) {
       addFecStats(this.pastFec, pipeline.stats().fec)
       if (entry.pipeline === pipeline) entry.pipeline = undefined
     }
     this.count--
-    // An unproven peer may never have been there: its address is not worth remembering, or a flood would fill the table.
-    if (session.proven) {
-      this.timeWait.bury(`${entry.key}|${session.conv}`, scheduler.clock.now(), session.farewell())
+    // What its reader has not taken yet keeps its memory, and so its place.
+    this.unreleased++
+    session.onReleased = () => {
+      this.unreleased--
+      this.countByHost.add(host, -1)
     }
+    // A peer that proved nothing and fell silent may never have been there: that is not worth remembering.
+    if (!session.proven && session.closeReason === 'timeout') return
+    const key = `${entry.key}|${session.conv}`
+    const finAck = session.farewell()
+    const { proven, peerClock: clock } = session
+    this.timeWait.bury({ key, host, proven, finAck, clock }, this.options.scheduler.clock.now())
   }
 
   /** Tells one of our own ends that its conversation is unknown here: it alone knows the ts that this echoes. */
-  private reset(datagram: Uint8Array, conv: number, entry: PeerEntry<Peer>): void {
+  private reset(
+    datagram: Uint8Array,
+    conv: number,
+    entry: PeerEntry<Peer>,
+    code: number = CloseCode.Unknown,
+    at = 0,
+  ): void {
     if (this.options.config.lifecycle !== 'fin') return
-    const sn = readU32(datagram, 12)
-    const echo = readU32(datagram, 8)
-    reply(entry, encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, ts: undefined, echo }))
+    const sn = readU32(datagram, at + SN_AT)
+    const echo = readU32(datagram, at + TS_AT)
+    reply(entry, encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, code, ts: undefined, echo }))
   }
 }
 

@@ -13,7 +13,14 @@ export {
   resolveLimits,
 } from './acceptor.ts'
 export { ClientPath, type ClientPathOptions } from './client-path.ts'
-export { type CloseNotice, decodeNotice, encodeNotice, NOTICE_SIZE, NoticeKind } from './close-notice.ts'
+export {
+  CloseCode,
+  type CloseNotice,
+  decodeNotice,
+  encodeNotice,
+  NOTICE_SIZE,
+  NoticeKind,
+} from './close-notice.ts'
 export {
   KcpSessionConfig,
   pickSessionConfig,

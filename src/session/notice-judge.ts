@@ -6,6 +6,7 @@
 import type { Kcp } from '../core/kcp.ts'
 import { seqDiff } from '../core/seq.ts'
 import { type CloseNotice, NoticeKind } from './close-notice.ts'
+import { PeerClock } from './peer-clock.ts'
 
 /** How far the ts of a notice may be from the peer's clock as we know it, ms, beside one RTO: jitter and drift. */
 const NOTICE_SLACK = 2_000
@@ -15,34 +16,18 @@ const ECHO_SLACK = 10_000
 const NOTICE_MISSES = 8
 /** Clocks differ by less than one part in so many: 0.2 %. */
 const DRIFT = 500
-/** What the peer's clock was so long ago, ms, is no better than what a late segment says. */
-const CLOCK_AGE = 10_000
 
 export class NoticeJudge {
   /** Notices that were not believed. */
   dropped = 0
   /** Of these, such as a forger sends: they name no time of ours either, or came after too many of those. */
   misses = 0
-  /** Whether the peer ever told its clock. */
-  clockKnown = false
-  /** The peer's clock: its ts at a time of ours. */
-  private ts = 0
-  private tsAt = 0
+  readonly clock: PeerClock = new PeerClock()
   private readonly kcp: Kcp
 
   /** @param kcp the engine of the session that the notices are for. */
   constructor(kcp: Kcp) {
     this.kcp = kcp
-  }
-
-  /** The peer's clock was `ts` when a segment left that arrived at `now`. */
-  learn(ts: number, now: number): void {
-    const age = now - this.tsAt
-    // Of delayed and reordered segments the one that is furthest ahead knows best.
-    if (this.clockKnown && age < CLOCK_AGE && seqDiff(ts, this.ts + age) < 0) return
-    this.ts = ts
-    this.tsAt = now
-    this.clockKnown = true
   }
 
   /** Whether to heed a notice. */
@@ -61,8 +46,10 @@ export class NoticeJudge {
 
   /** A listener that knows nothing of us answers a PUSH with that PUSH's own sn and ts. */
   private answersPush({ sn, echo }: CloseNotice): boolean {
-    const { snd } = this.kcp
-    return echo !== undefined && snd.has(sn) && snd.sentAt(sn, echo)
+    const { snd, proof, peer } = this.kcp
+    if (echo === undefined) return false
+    // A challenge is a PUSH too. It may overtake a beginning, of which the peer then knows nothing yet.
+    return (snd.has(sn) && snd.sentAt(sn, echo)) || (peer.una !== 0 && proof.isChallenge(sn, echo))
   }
 
   /** Whether the numbers of segments agree. */
@@ -77,12 +64,11 @@ export class NoticeJudge {
     const { ts, echo } = notice
     const { proof, rtt } = this.kcp
     let proofs = 0
-    if (this.clockKnown) {
+    if (this.clock.known) {
       // A peer always knows its own clock: who leaves it out has to guess it.
       if (ts === undefined) return false
-      const elapsed = now - this.tsAt
-      const off = seqDiff(ts, Math.floor(this.ts + elapsed) >>> 0)
-      if (Math.abs(off) > NOTICE_SLACK + rtt.rto + elapsed / DRIFT) return false
+      const off = this.clock.ahead(ts, now)
+      if (Math.abs(off) > NOTICE_SLACK + rtt.rto + this.clock.age(now) / DRIFT) return false
       proofs++
     }
     if (echo !== undefined && proof.sentPush) {

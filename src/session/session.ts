@@ -18,12 +18,20 @@ import { InputResult } from '../core/engine.ts'
 import { KcpError, messageTooLarge } from '../core/errors.ts'
 import { Kcp } from '../core/kcp.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
-import { KCP_OVERHEAD, readU32 } from '../core/segment.ts'
+import { KCP_OVERHEAD, readU32, UNA_AT } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
-import { type CloseNotice, decodeNotice, encodeNotice, NOTICE_SIZE, NoticeKind } from './close-notice.ts'
+import {
+  CloseCode,
+  type CloseNotice,
+  decodeNotice,
+  encodeNotice,
+  NOTICE_SIZE,
+  NoticeKind,
+} from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import { NoticeJudge } from './notice-judge.ts'
+import type { PeerClock } from './peer-clock.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
 
@@ -31,9 +39,18 @@ import type { Task } from './scheduler.ts'
  * Why a session is over. `local`: we closed it. `peer`: the peer closed it. `timeout`: nothing was heard for
  * `idleTimeout`, or what was left at the close stayed unacknowledged. `dead-link`: data stayed unacknowledged for
  * `stallTimeout`. `protocol-error`: the peer broke the rules. `reset`: the peer gave up on, or does not know, the
- * conversation, or its host refused.
+ * conversation, or its host refused. `refused`: a listener did not let it begin. `limit`: it needed more memory than it
+ * may have.
  */
-export type CloseReason = 'local' | 'peer' | 'timeout' | 'dead-link' | 'protocol-error' | 'reset'
+export type CloseReason =
+  | 'local'
+  | 'peer'
+  | 'timeout'
+  | 'dead-link'
+  | 'protocol-error'
+  | 'reset'
+  | 'refused'
+  | 'limit'
 
 export interface SessionOptions {
   readonly conv: number
@@ -154,6 +171,15 @@ const OUTAGE = 1_000
 const REVIVAL_GROWTH = 4
 /** Least time between two questions to a silent peer, ms. */
 const ASK_AGAIN = 1_000
+/**
+ * A host that was heard before is gone when it refuses this often, each time some RTOs apart, and nothing valid is heard
+ * meanwhile. One refusal is a hint: ICMP can be forged by anybody, and firewalls stumble (RFC 5927, RFC 9000 §14.2.1).
+ */
+const REFUSALS = 5
+/** Least time between two refusals that count, ms. */
+const REFUSAL_INTERVAL = 200
+/** A peer whose successor was heard has this long to show that it is there yet, ms. */
+const DOUBT_TIMEOUT = 5_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
 
@@ -176,6 +202,8 @@ export class KcpSession implements Task {
   onUnreliable: ((payload: Uint8Array) => void) | undefined
   /** Called once, when the session is over. */
   onClosed: (() => void) | undefined
+  /** Called once, when its memory was given back. */
+  onReleased: (() => void) | undefined
 
   /** Why it is over; undefined while it is not. */
   closeReason: CloseReason | undefined
@@ -183,6 +211,8 @@ export class KcpSession implements Task {
   closeError: KcpError | undefined
   /** Whether anything valid was ever heard. */
   heard = false
+  /** Whether the peer knows of the conversation, on any channel; the lead's counts. */
+  private known: boolean
   /** Whether something written was not acknowledged when the session ended. */
   private lost = false
   /** Bytes of application data taken and delivered. */
@@ -199,6 +229,9 @@ export class KcpSession implements Task {
   private finAt = NEVER
   /** When everything was acknowledged after `end`. */
   private finishedAt = 0
+  private flushing = false
+  /** Time of the latest `receive`. */
+  private receivedAt = 0
 
   private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
   private readonly path: SessionPath | undefined
@@ -214,6 +247,11 @@ export class KcpSession implements Task {
   private revivals = 0
   private revivedAt = 0
   private askedAt: number
+  /** Refusals of the peer's host since it was heard last, and when the latest of them counted. */
+  private refusals = 0
+  private refusedAt: number = Number.NEGATIVE_INFINITY
+  /** When the first PUSH came that was not the peer's, since the peer was heard. */
+  private doubtedAt: number = Number.NEGATIVE_INFINITY
   /** Latest time that a PUSH was stored. */
   private dataAt: number
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
@@ -255,9 +293,12 @@ export class KcpSession implements Task {
     this.path = options.path
     this.clockBase = options.clockOffset - Math.floor(now)
     this.lead = options.lead ?? this
+    this.known = options.role === 'server'
     this.heardAt = this.ownHeardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
     this.notices = new NoticeJudge(this.kcp)
+    // `now` of the call at hand: an engine's clock is u32, and ours is not.
+    this.kcp.peer.fits = (ts) => this.notices.clock.fits(ts, this.receivedAt)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
     this.kcp.overhead = options.overhead ?? 0
@@ -305,12 +346,17 @@ export class KcpSession implements Task {
 
   /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
   get used(): boolean {
-    return this.kcp.proof.sentPush || this.notices.clockKnown
+    return this.kcp.proof.sentPush || this.notices.clock.known
   }
 
   /** Whether the peer's address is proven. */
   get proven(): boolean {
     return this.wasProven
+  }
+
+  /** The clock that the peer writes its segments by. */
+  get peerClock(): PeerClock {
+    return this.notices.clock
   }
 
   /** Close notices dropped because they proved nothing. */
@@ -399,7 +445,8 @@ export class KcpSession implements Task {
 
   /**
    * Sends `data` beside the conversation: at once, unnumbered, and not again when it is lost. false: not sent, as the
-   * peer's address is not proven and this would be more than it is worth. Throws ERR_KCP_CLOSED, ERR_KCP_CONFIG without
+   * peer's address is not proven and this would be more than it is worth, or as the peer does not know the conversation
+   * yet: a client's begins with its first reliable message, once that is acknowledged. Throws ERR_KCP_CLOSED, ERR_KCP_CONFIG without
    * FEC, ERR_KCP_MESSAGE_TOO_LARGE above `maxUnreliableSize`.
    */
   sendUnreliable(data: Uint8Array): boolean {
@@ -415,6 +462,8 @@ export class KcpSession implements Task {
         { detail: { size: data.length, limit: maxUnreliableSize, fragments: 1, maxFragments: 1 } },
       )
     }
+    // The listener knows nothing of a conversation that no reliable message has opened, and would drop this one.
+    if (!this.lead.known) return false
     const cost = data.length + path.outOfBandOverhead
     if (cost > kcp.allowance) return false
     kcp.allowance -= cost
@@ -451,9 +500,16 @@ export class KcpSession implements Task {
     this.urgent = true
   }
 
-  /** Asks the peer for its window: every KCP answers. */
+  /**
+   * Asks the peer for a sign of life. Every KCP answers a question for its window. Once the peer has acknowledged
+   * something it gets a challenge instead, which every KCP answers too, and by whose answer a peer that lost its state
+   * gives itself away.
+   */
   ask(now: number): void {
-    this.kcp.probe.askPending = true
+    const known = this.kcp.peer.una !== 0 && this.wasProven
+    // What is in flight may be all that the peer has not heard of: then both.
+    if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
+    if (known) this.kcp.challenge()
     this.askedAt = now
     this.urgent = true
   }
@@ -476,9 +532,14 @@ export class KcpSession implements Task {
     this.urgent = true
   }
 
-  /** Over now; what is queued is lost. The peer is told once. */
+  /**
+   * Over now. What is queued is sent as far as the windows allow, and never again; then the peer is told that something may
+   * be missing.
+   */
   abort(now: number, error?: KcpError): void {
     if (this.closed) return
+    // Not from inside `send`.
+    if (error === undefined && this.kcp.waitSnd() > 0 && !this.flushing) this.flush(now)
     this.giveUp(now, 'local', error)
   }
 
@@ -488,11 +549,34 @@ export class KcpSession implements Task {
   }
 
   /**
-   * The peer's host says that nobody listens there, or its transport that it has left. With nothing of ours
-   * unacknowledged that is how it ends after its Fin: its process was done, and only the answer to our Fin was lost. So it
-   * is where we have finished and it answers no Fins: it has none, and nothing more can come.
+   * The peer's host says that nobody listens there (ICMP). Before the peer was heard that is the answer to a connect.
+   * Later it is a hint: the peer is asked, and only a host that refuses again and again, while nothing valid is heard, is
+   * gone. `final`: whether it may end the session at all.
    */
-  refused(error: KcpError): void {
+  refused(error: KcpError, now: number, final = true): void {
+    if (this.closed) return
+    if (!this.lead.heard && final) {
+      this.finish('reset', error)
+      return
+    }
+    // All was said both ways, and only the answer to our Fin is missing: its process was done.
+    if (this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0) {
+      this.finish(this.endedFirst ?? 'peer', undefined)
+      return
+    }
+    if (this.lead.heardAt > this.refusedAt) this.refusals = 0
+    if (now - this.refusedAt < Math.max(REFUSAL_INTERVAL, this.kcp.rtt.rto)) return
+    this.refusedAt = now
+    this.refusals++
+    if (final && this.refusals >= REFUSALS) this.finish('reset', error)
+    else this.ask(now)
+  }
+
+  /**
+   * The peer left, and its transport knows. What it said before its Fin is all that it had to say; a peer that answers no
+   * Fins has none, and its leaving is its only end.
+   */
+  peerLeft(error: KcpError): void {
     if (this.closed) return
     const mute = this.sending === 'finished' && !this.finAcked
     if ((this.remoteFinal !== undefined || mute) && this.kcp.waitSnd() === 0)
@@ -515,6 +599,7 @@ export class KcpSession implements Task {
     if (this.closed) return
     const { kcp } = this
     this.answering = true
+    this.receivedAt = now
     if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
@@ -528,14 +613,22 @@ export class KcpSession implements Task {
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
     const { told } = kcp.probe
+    const { answers } = kcp.proof
+    const { misfits } = kcp.peer
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
-    const current = seqDiff(readU32(datagram, 16), kcp.sndUna) >= 0
+    const current = seqDiff(readU32(datagram, UNA_AT), kcp.peer.una) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
-    if (result === InputResult.Accepted && current) {
-      this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told, now)
+    if (kcp.peer.lost) {
+      this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', 'the peer lost its state: it restarted'))
+      return
+    }
+    if (kcp.peer.misfits !== misfits) this.doubt(now)
+    else if (result === InputResult.Accepted && current) {
+      this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
       this.heard = this.lead.heard = true
       this.lead.heardAt = this.ownHeardAt = now
     }
+    if (kcp.peer.una !== 0 || this.notices.clock.known) this.lead.known = true
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
     if (shut && kcp.rmtWnd > 0) this.openedAt = now
@@ -546,9 +639,9 @@ export class KcpSession implements Task {
     }
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
-    const again = this.notices.clockKnown && kcp.proof.heardTs !== heardTs
+    const again = this.notices.clock.known && kcp.proof.heardTs !== heardTs
     if (!recovered && (kcp.counters.segmentsIn !== stored || again))
-      this.notices.learn(kcp.proof.heardTs, now)
+      this.notices.clock.learn(kcp.proof.heardTs, now)
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {
       this.giveUp(
@@ -559,6 +652,32 @@ export class KcpSession implements Task {
     }
     // An ACK costs as much as the PUSH header that caused it, but a list of them must not grow without end.
     if (kcp.acks.count >= MAX_ACKS) this.flush(now)
+  }
+
+  /**
+   * A PUSH came that the peer does not write now: it is an old copy, or a successor has the peer's address. That one is told
+   * that its conversation is not known, by the ts of its own PUSH; the peer is asked whether it is there yet.
+   */
+  private doubt(now: number): void {
+    const { misfitSn, misfitTs } = this.kcp.peer
+    if (this.config.lifecycle === 'fin' && !this.peerClock.covers(misfitTs, now)) {
+      const reset = { conv: this.conv, kind: NoticeKind.Reset, sn: misfitSn, done: true } as const
+      this.transmit(encodeNotice({ ...reset, code: CloseCode.Unknown, ts: undefined, echo: misfitTs }))
+    }
+    if (this.doubted) return
+    this.doubtedAt = now
+    this.ask(now)
+  }
+
+  /** Whether a PUSH came that is not the peer's, and nothing of the peer's since. */
+  private get doubted(): boolean {
+    return this.doubtedAt > this.lead.heardAt
+  }
+
+  /** When to ask a doubted peer again, and when it is given up. */
+  private get doubtAt(): number {
+    if (!this.doubted) return NEVER
+    return Math.min(this.askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto), this.doubtedAt + DOUBT_TIMEOUT)
   }
 
   /** An out-of-band payload, lent. No sign of life: anybody can make one. */
@@ -614,8 +733,8 @@ export class KcpSession implements Task {
       this.retellAt,
       this.repeatAt(this.flushedAt),
     )
-    if (this.idleLimit > 0) at = Math.min(at, this.lead.heardAt + this.idleLimit)
-    at = Math.min(at, this.askAt, this.askForLastAt, this.trimAt, this.expireAt)
+    if (this.mayIdleOut) at = Math.min(at, this.lead.heardAt + this.idleLimit)
+    at = Math.min(at, this.askAt, this.askForLastAt, this.doubtAt, this.trimAt, this.expireAt)
     if (!this.wasProven) {
       at = Math.min(at, this.pendingUntil)
       if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
@@ -626,7 +745,7 @@ export class KcpSession implements Task {
       at = Math.min(at, this.lingerUntil)
     }
     if (this.sending === 'notifying') at = Math.min(at, this.finAt)
-    if (this.sending === 'finished' && !this.finAcked) at = Math.min(at, this.quietUntil)
+    if (this.sending === 'finished' && !this.finAcked) at = Math.min(at, this.muteUntil)
     return at
   }
 
@@ -642,6 +761,7 @@ export class KcpSession implements Task {
     this.openedAt = later(this.openedAt)
     this.dataAt = later(this.dataAt)
     this.finishedAt = later(this.finishedAt)
+    this.doubtedAt = later(this.doubtedAt)
     this.headlessSince = later(this.headlessSince)
   }
 
@@ -654,6 +774,9 @@ export class KcpSession implements Task {
   /** Frees the engine's memory; the session must be over, and read. */
   release(): void {
     this.kcp.release()
+    const { onReleased } = this
+    this.onReleased = undefined
+    onReleased?.()
   }
 
   // ---- inside ----------------------------------------------------------------------------------------------
@@ -680,7 +803,12 @@ export class KcpSession implements Task {
     this.urgent = this.answering = this.acksWaited = false
     this.writeAt = NEVER
     this.flushedAt = now
-    this.kcp.flush(this.ts(now))
+    this.flushing = true
+    try {
+      this.kcp.flush(this.ts(now))
+    } finally {
+      this.flushing = false
+    }
     this.flushed?.()
   }
 
@@ -730,8 +858,10 @@ export class KcpSession implements Task {
   private judge(now: number): void {
     const { config, kcp } = this
     const silence = now - this.lead.heardAt
-    if (this.idleLimit > 0 && silence >= this.idleLimit) {
+    if (this.mayIdleOut && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
+    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT) {
+      this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
     } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
     } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
@@ -802,10 +932,15 @@ export class KcpSession implements Task {
     return idleTimeout === 0 && this.sending === 'finished' ? stallTimeout : idleTimeout
   }
 
+  /** Whether silence can end the session: not when the peer has said that it is done, and has acknowledged all of ours. */
+  private get mayIdleOut(): boolean {
+    return this.idleLimit > 0 && (this.remoteFinal === undefined || this.kcp.waitSnd() > 0)
+  }
+
   /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
   private get askInterval(): number {
-    // One question serves all channels.
-    if (this.lead !== this && !this.lead.closed) return 0
+    // One question serves all channels, and a peer that is done need not be there.
+    if ((this.lead !== this && !this.lead.closed) || this.remoteFinal !== undefined) return 0
     const { keepAlive } = this.config
     return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
@@ -861,7 +996,7 @@ export class KcpSession implements Task {
   }
 
   private keepAlive(now: number): void {
-    if (now < Math.min(this.askAt, this.askForLastAt)) return
+    if (now < Math.min(this.askAt, this.askForLastAt, this.doubtAt)) return
     this.ask(now)
   }
 
@@ -901,9 +1036,15 @@ export class KcpSession implements Task {
 
   // ---- the end ---------------------------------------------------------------------------------------------
 
-  /** Until when a peer that does not answer our Fins is waited for: it may still send. */
+  /** Until when a peer that sent a Fin itself is waited for to answer ours. */
   private get quietUntil(): number {
     return Math.max(this.finishedAt, this.dataAt) + this.config.lingerTimeout
+  }
+
+  /** Until when a peer that does not answer our Fins is waited for: it may still send, and will not say when it is done. */
+  private get muteUntil(): number {
+    const { idleLimit } = this
+    return idleLimit === 0 ? NEVER : Math.max(this.finishedAt, this.dataAt) + idleLimit
   }
 
   private closeStep(now: number): void {
@@ -925,7 +1066,9 @@ export class KcpSession implements Task {
     }
     if (this.sending !== 'finished') return
     if (!this.halfClose || this.remoteFinal !== undefined) this.finish(this.endedFirst ?? 'local', undefined)
-    else if (!this.finAcked && now >= this.quietUntil) this.finish('local', undefined)
+    else if (!this.finAcked && now >= this.muteUntil) {
+      this.timeOut(now, `the peer sent nothing for ${this.idleLimit} ms, and no end`, this.idleLimit)
+    }
   }
 
   /** Sends a Fin and expects its answer. */
@@ -952,7 +1095,10 @@ export class KcpSession implements Task {
       if (this.kcp.allowance < size) return
       this.kcp.allowance -= size
     }
-    const notice = this.notice(kind, now)
+    this.transmit(this.notice(kind, now))
+  }
+
+  private transmit(notice: Uint8Array): void {
     if (this.path !== undefined) {
       this.path.sendNotice(notice)
       return
@@ -965,10 +1111,11 @@ export class KcpSession implements Task {
     return encodeNotice({
       conv: this.conv,
       kind,
+      ...(this.closeReason === 'limit' ? { code: CloseCode.Limit } : {}),
       sn: this.kcp.sndNxt,
       done: !this.halfClose,
       ts: this.ts(now),
-      echo: this.notices.clockKnown ? this.kcp.proof.heardTs : undefined,
+      echo: this.notices.clock.known ? this.kcp.proof.heardTs : undefined,
     })
   }
 
@@ -979,7 +1126,10 @@ export class KcpSession implements Task {
   }
 
   private heed(notice: CloseNotice, now: number): void {
-    if (!this.notices.believes(notice, now)) return
+    const refusal = notice.kind === NoticeKind.Reset ? refusalOf(notice.code) : undefined
+    // The answer to a question: there is no time of ours that it could echo yet.
+    const answersQuestion = refusal !== undefined && !this.used && !this.lead.heard && notice.ts === undefined
+    if (!answersQuestion && !this.notices.believes(notice, now)) return
     this.lead.heardAt = now
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
@@ -998,6 +1148,13 @@ export class KcpSession implements Task {
         this.fins = 0
         this.notify(now)
       }
+    } else if (refusal !== undefined && this.kcp.peer.una === 0 && this.role === 'client') {
+      this.finish(
+        'refused',
+        new KcpError('ERR_KCP_REFUSED', `the listener refused: ${refusal.text}`, {
+          detail: { why: refusal.why },
+        }),
+      )
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
     }
@@ -1026,4 +1183,12 @@ export class KcpSession implements Task {
       detail: { conv: this.conv },
     })
   }
+}
+
+/** What a listener says with the code of a Reset, if it is a refusal. */
+function refusalOf(code: number | undefined): { readonly why: string; readonly text: string } | undefined {
+  if (code === CloseCode.Full) return { why: 'full', text: 'it is full' }
+  if (code === CloseCode.Draining) return { why: 'draining', text: 'it takes no new peers' }
+  if (code === CloseCode.Rejected) return { why: 'rejected', text: 'it does not want this peer' }
+  return undefined
 }

@@ -254,7 +254,7 @@ export function session(prng: Prng): Subject {
         end.abort(now)
         break
       case 'refused':
-        end.refused(new KcpError('ERR_KCP_RESET', 'the peer has left'))
+        end.refused(new KcpError('ERR_KCP_RESET', 'the host refused'), now, (x & 1) === 0)
         break
       case 'connect':
         connect(x % CLIENTS)

@@ -107,7 +107,7 @@ test('one liveness: one question keeps all channels alive, and a vanished peer e
   const { client, server, listener } = await world.pair({ channels: 5, keepAlive: 1_000, idleTimeout: 3_500 })
   const lines = world.record()
   await world.run(20_000)
-  const questions = lines.filter((line) => line.includes('wask') && line.includes('> server'))
+  const questions = lines.filter((line) => line.includes('push sn=4294967295') && line.includes('> server'))
   ok(
     questions.length >= 9 && questions.length <= 21,
     `${questions.length} questions in 20 s, from one channel`,

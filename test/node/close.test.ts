@@ -247,7 +247,7 @@ test('destroy inside a data callback: no more data', async () => {
   for (const word of ['a', 'b', 'c']) it.client.write(word)
   await it.world.run(10_000)
   deepEqual(got, ['a'])
-  deepEqual([it.atServer, it.atClient], [['local'], ['reset']])
+  deepEqual([it.atServer, it.atClient], [['local'], ['peer']])
   await expectNothingLeft(it)
 })
 
@@ -261,7 +261,7 @@ test('close and destroy inside the error callback, the end callback and the clos
     void it.client.close()
     it.client.destroy()
   })
-  it.server.destroy()
+  it.server.destroy(new Error('mine'))
   await it.world.run(5_000)
   deepEqual(it.atClient, ['reset'])
   const other = await story()
@@ -375,7 +375,7 @@ test('reason reset: the peer was restarted and knows nothing of the conversation
   equal(listener.stats().accepted, 0, 'and no ghost was born')
 })
 
-test('a restarted peer is noticed by silence too, when the client does not write', async () => {
+test('a restarted peer is found out by the next question, when the client does not write', async () => {
   const it = await story({ idleTimeout: 6_000 })
   await it.server.send('so that the client has something to acknowledge')
   await it.world.within(it.client.recv())
@@ -385,8 +385,8 @@ test('a restarted peer is noticed by silence too, when the client does not write
   await it.world.within(it.listener.close())
   it.world.network.filter = undefined
   await it.world.listen()
-  await it.world.run(7_000)
-  deepEqual(it.atClient, ['timeout'])
+  await it.world.run(2_100)
+  deepEqual(it.atClient, ['reset'])
 })
 
 test('a restarted peer that had never sent anything: the client is told, instead of writing into a ghost', async () => {

@@ -18,7 +18,7 @@ test('an async handler that fails with the end of its own stream does not end th
     const reset = await connect({ port, host: '127.0.0.1' })
     await reset.send('a')
     await reset.recv()
-    reset.destroy() // the peer gives up: a reset at the server
+    reset.destroy(new Error('mine')) // the peer gives up: a reset at the server
     const alive = await connect({ port, host: '127.0.0.1' })
     await alive.send('b')
     assert.equal(String(await alive.recv()), 'b', 'the listener goes on')

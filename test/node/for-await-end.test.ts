@@ -37,7 +37,7 @@ test('what a handler wrote before its `for await` ended arrives, whatever the pa
   }
 })
 
-test("destroy() before the peer's end is at once, and loses what was written", async () => {
+test("destroy() before the peer's end is at once, and what was written is sent once", async () => {
   const clock = new VirtualClock(0, { settle: () => turn() })
   const [a, b] = createMemoryLink({ clock, delayMs: 20 })
   const common = { ownsTransport: true, clock, preset: 'fast' } as const
@@ -52,7 +52,8 @@ test("destroy() before the peer's end is at once, and loses what was written", a
   assert.equal(reason, 'local')
   assert.equal(stream.bytesWritten, 4)
   await clock.run(1_000)
-  assert.equal(server.stats().accepted, 0, 'not even the first datagram was sent')
+  assert.equal(server.stats().accepted, 1)
+
   const closing = server.close()
   await clock.run(1_000)
   await closing

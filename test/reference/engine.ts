@@ -567,7 +567,11 @@ export class ReferenceEngine extends ReferenceReceiver {
 
   /** Always the same number, just before all in flight: the peer has it, so it acknowledges and drops. */
   private challengeSn(): number {
-    this.challenge ??= { sn: u32(this.sndUna - 1), from: this.now, to: this.now }
+    this.challenge ??= {
+      sn: diff(this.sndUna, 0) >= 0 ? 0xffff_ffff : u32(this.sndUna - 1),
+      from: this.now,
+      to: this.now,
+    }
     this.challenge.to = this.now
     return this.challenge.sn
   }

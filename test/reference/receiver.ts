@@ -77,7 +77,7 @@ export abstract class ReferenceReceiver {
       this.rcvBytes + data.length <= this.maxBytes && this.budget.used + data.length <= this.budget.limit
     const beyond = diff(sn, this.rcvNxt + rcvWnd) >= 0
     if (ahead < 0 && !beyond) counters.duplicates++
-    if (beyond || (hardening.nearAck && ahead < -2 * rcvWnd)) {
+    if (beyond || (hardening.nearAck && data.length > 0 && ahead < -2 * rcvWnd)) {
       counters.outOfWindow++
       return
     }

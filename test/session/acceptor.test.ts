@@ -320,11 +320,12 @@ test('accepting = false: known sessions go on, strangers are refused', () => {
   deepEqual({ closing, unknown }, { closing: 1, unknown: 1 })
 })
 
-test('only a proven session leaves a tombstone; then its PUSH gets a Reset and its Fin an answer', () => {
+test('a session leaves a tombstone; then its PUSH gets a Reset and its Fin an answer', () => {
   const door = new Door()
   door.knock('eve', 'push sn=0 frg=0 "x"')
-  door.sessions[0]!.abort(0)
-  equal(door.acceptor.tombstones, 0)
+  door.clock.advance(5_000)
+  equal(door.sessions[0]!.closeReason, 'timeout')
+  equal(door.acceptor.tombstones, 0, 'but one whose peer may never have been there')
   door.knock('bob', 'push sn=0 frg=0 "x"', 9)
   door.prove('bob', 9)
   equal(door.sessions[1]!.proven, true)
@@ -388,6 +389,7 @@ test('a session that the application ends while it is born is refused, once', ()
 test('limits: defaults, ranges, and the names of the fields', () => {
   deepEqual(resolveLimits({}), {
     maxConnections: 65_536,
+    maxConnectionsPerHost: 8_192,
     maxPending: 512,
     maxPendingPerHost: 64,
     maxMemory: 256 * 1024 * 1024,
@@ -544,7 +546,10 @@ test('whatever strangers send opens a session, answers a challenge, or is counte
         : kind === 1
           ? encodeNotice(notice)
           : bytes.subarray(0, kind === 2 ? prng.int(0, bytes.length) : bytes.length)
-    if (kind === 3) bytes[prng.int(0, bytes.length - 1)] = prng.int(0, 255)
+    const at = prng.int(0, bytes.length - 1)
+    const value = prng.int(0, 255)
+    // Another ts would be another clock, and ann's successor may open a session.
+    if (kind === 3 && !(peer === 'ann' && at >= 8 && at < 12)) bytes[at] = value
     const { acceptor } = door
     const [accepted, challenged, sum] = [acceptor.accepted, acceptor.challenged, dropped(door)]
     door.sent.length = 0

@@ -33,8 +33,10 @@ test('what is encoded is decoded, for every kind and every set of known fields',
     for (const ts of [undefined, 0, 0xffff_ffff]) {
       for (const echo of [undefined, 0, 0x8000_0000]) {
         for (const done of [false, true]) {
-          const notice: CloseNotice = { conv: 0xffff_ffff, kind, sn: 0xffff_fffe, done, ts, echo }
-          deepEqual(decodeNotice(encodeNotice(notice)), notice)
+          for (const code of [0, 1, 16_391, 0xffff]) {
+            const notice: CloseNotice = { conv: 0xffff_ffff, kind, sn: 0xffff_fffe, done, code, ts, echo }
+            deepEqual(decodeNotice(encodeNotice(notice)), notice)
+          }
         }
       }
     }

@@ -78,7 +78,7 @@ test('sessions that fell silent at different times are asked together; short sil
       pair.clock.advance(300)
       let at = 0
       pair.network.tap = ({ event, from }, datagram, now) => {
-        if (at === 0 && event === 'send' && from.address === 'client' && datagram[4] === 83) at = now
+        if (at === 0 && event === 'send' && from.address === 'client' && datagram[4] === 81) at = now
       }
       pair.clock.advance(keepAlive + 200)
       return at

@@ -33,7 +33,7 @@ test('the echo of a ts that was sent is believed; one of later or of long before
 test("once the peer's clock is known its ts is wanted, and has to agree within 2 s and one RTO", () => {
   const at = (ts: number | undefined): boolean => {
     const { judge: one } = judge()
-    one.learn(0xffff_ff00, 50)
+    one.clock.learn(0xffff_ff00, 50)
     return one.believes(fin({ ts, echo: 1000 }), 1050)
   }
   // A second later the clock has wrapped.
@@ -45,8 +45,8 @@ test("once the peer's clock is known its ts is wanted, and has to agree within 2
 
 test('a late segment does not set the clock back', () => {
   const { judge: one } = judge()
-  one.learn(9000, 100)
-  one.learn(5000, 200)
+  one.clock.learn(9000, 100)
+  one.clock.learn(5000, 200)
   equal(one.believes(fin({ ts: 9100 }), 200), true)
 })
 
@@ -74,7 +74,7 @@ test('after eight that prove nothing not even a good one is believed', () => {
 
 test('one that names our time, but a clock of the peer that we do not know it by, is dropped and no forgery', () => {
   const { judge: one } = judge()
-  one.learn(5000, 0)
+  one.clock.learn(5000, 0)
   for (let i = 0; i < 20; i++) equal(one.believes(fin({ ts: 60_000, echo: 1000 }), 0), false)
   deepEqual([one.dropped, one.misses], [20, 0])
   equal(one.believes(fin({ ts: 5000, echo: 1000 }), 0), true, 'an honest one is still believed')

@@ -297,7 +297,7 @@ export class World {
       onClose: () => undefined,
       onPeerClosed: (_, error) => {
         for (const { session } of host.ends) {
-          if (error === undefined) session.refused(new KcpError('ERR_KCP_RESET', 'the peer has left'))
+          if (error === undefined) session.peerLeft(new KcpError('ERR_KCP_RESET', 'the peer has left'))
           else session.fail('reset', error)
           session.onChange?.()
         }
