@@ -43,7 +43,7 @@ export interface KcpHardening {
   readonly sampleOnce: boolean
   /** Answer a PUSH behind the window only within two windows: C answers 2^31 numbers back. */
   readonly nearAck: boolean
-  /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
+  /** Owe one ACK per sn, with the oldest ts of those that arrived since the last flush: C lists every duplicate. */
   readonly dedupeAcks: boolean
   /**
    * A repeat of what una acknowledges gets no ACK of its own behind one that echoes the same ts, as in a datagram of new

@@ -289,3 +289,4 @@ export class EngineState implements CongestionState {
     return rtt.srtt <= LOADED_TIMES * detector!.shortest + LOADED_MS
   }
 }
+    detector.settle(this.clock)

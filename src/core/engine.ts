@@ -178,6 +178,7 @@ export class Engine extends EngineState {
         const genuine = snd.sentAt(sn, ts)
         if (genuine) this.proof.echoed(ts)
         const answered = !genuine && this.proof.judge(sn, ts)
+        if (!genuine) this.detector?.late(sn, ts)
         if (genuine || !hardening.strictAck) {
           if (hardening.sampleOnce) {
             timed = !recovered
@@ -579,7 +580,7 @@ export class Engine extends EngineState {
   private learn(detector: LossDetector, sn: number, ts: number): void {
     const { snd, now, collapsed } = this
     const lastTs = snd.tsOf(sn)
-    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs)
+    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs, this.rtt.srtt)
     snd.judged(sn)
     if (seqDiff(ts, lastTs) < 0) {
       this.counters.spuriousResends++
