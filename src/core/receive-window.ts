@@ -356,7 +356,9 @@ export class ReceiveWindow {
     const { meta, cells } = this
     if (len > CELL_MAX && len > this.segmentSize) {
       const block = allocate(len)
-      block.set(this.desk!.bytes.subarray(start, start + len))
+      // Cells may be as large as an mtu that was lowered since, and are whole cache lines: the datagram may lie in one.
+      const [from, base] = this.cell === APART ? [this.desk!.bytes, 0] : [cells.bytes, this.at]
+      block.set(from.subarray(base + start, base + start + len))
       this.apart ??= new Map()
       this.apart.set(sn | 0, block)
       meta[word + CELL] = APART
