@@ -61,6 +61,16 @@ export interface KcpHardening {
   readonly capRto: boolean
   /** Advertise at most 65,535 free slots: C truncates, so 65,536 is advertised as 0 and stalls the peer. */
   readonly clampWnd: boolean
+  /**
+   * Tell a window that was told as 0 as soon as it is open, whatever opened it: a budget that others have a share of, a
+   * larger window, another mtu. C tells it after a read of its own, and only if that found the window full.
+   */
+  readonly tellOpened: boolean
+  /**
+   * Age times before their distance wraps, which is after 25 days: C takes what is older for what is to come, so that a
+   * window probe or an RTO waits for up to 25 days more.
+   */
+  readonly ageTimes: boolean
 }
 
 function hardening(on: boolean): KcpHardening {
@@ -75,6 +85,8 @@ function hardening(on: boolean): KcpHardening {
     strictFragments: on,
     capRto: on,
     clampWnd: on,
+    tellOpened: on,
+    ageTimes: on,
   })
 }
 

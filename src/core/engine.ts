@@ -112,7 +112,7 @@ export class Engine extends EngineState {
    */
   tryInput(datagram: Uint8Array, now: number = this.clock, recovered: boolean = false): number {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     const size = datagram.length
     this.counters.datagramsIn++
     this.counters.bytesIn += size
@@ -245,7 +245,7 @@ export class Engine extends EngineState {
   /** Tells the clock, u32 ms; flushes when the interval is over. Call it every 10 to 100 ms, or as `check` says. */
   update(now: number): void {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     if (!this.started) {
       this.started = true
       this.flushAt = this.now
@@ -285,7 +285,7 @@ export class Engine extends EngineState {
    */
   flush(now: number = this.clock): void {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     if (!this.started) return
     const own = this.ownWriter()
     const writer = own ?? DatagramWriter.borrow()

@@ -591,6 +591,7 @@ export class KcpSession implements Task {
     if (this.closed) return false
     this.judge(now)
     let again = false
+    this.kcp.keepTime(this.ts(now))
     if (!this.closed) {
       this.prove(now)
       this.keepAlive(now)
