@@ -91,6 +91,8 @@ export class EngineState implements CongestionState {
   overhead = 0
   /** Called with every datagram. */
   output: EngineOutput<this> | null = null
+  /** Called when something else than a read has opened a window that the peer was told as 0: a flush is due. */
+  onWindowOpened: (() => void) | null = null
   /** Which KCP_LOG lines are built. */
   logMask = 0
   writeLog: ((line: string, engine: this) => void) | null = null
@@ -113,8 +115,6 @@ export class EngineState implements CongestionState {
   // `sndUna` and `now` as i32, see seqStep.
   protected una = 0
   protected clock = 0
-  protected controller: CongestionControl | null = null
-  /** Made when a controller first wants to be told of ACKs, and whether what it is told of measured a time. */
   /** When times were aged last, i32. */
   private agedAt = 0
   /** The window that the latest datagram told; -1: none did. And that of the flush at work, or the latest. */
@@ -122,6 +122,8 @@ export class EngineState implements CongestionState {
   protected flushWnd = 0
   /** Made when a window first waits for a budget. */
   private opened: (() => void) | undefined
+  protected controller: CongestionControl | null = null
+  /** Made when a controller first wants to be told of ACKs, and whether what it is told of measured a time. */
   protected told: OnAcked | undefined
   protected timed = false
   protected released = false
@@ -234,8 +236,6 @@ export class EngineState implements CongestionState {
     return this.controller
   }
 
-  /** Writes one log line when its bit is in the mask. */
-  log(mask: number, line: string): void {
   /**
    * Takes the time in, u32 ms. Every call that has a time does; a session that was asleep for days does so first, to know
    * when it is due.
@@ -277,6 +277,8 @@ export class EngineState implements CongestionState {
     if (this.toldWnd === 0 && this.probe.tellPending) this.onWindowOpened?.()
   }
 
+  /** Writes one log line when its bit is in the mask. */
+  log(mask: number, line: string): void {
     if ((mask & this.logMask) !== 0 && this.writeLog !== null) this.writeLog(line, this)
   }
 
@@ -321,6 +323,7 @@ export class EngineState implements CongestionState {
   protected get loss(): number {
     const { detector, counters } = this
     if (detector === null) return 0
+    detector.settle(this.clock)
     if (counters.staleAcks * 2 <= counters.repeats || counters.repeats === 0) return detector.loss
     return 1 - Math.sqrt(Math.max(0, 1 - detector.loss))
   }
@@ -341,4 +344,3 @@ export class EngineState implements CongestionState {
     return rtt.srtt <= LOADED_TIMES * detector!.shortest + LOADED_MS
   }
 }
-    detector.settle(this.clock)

@@ -366,6 +366,7 @@ export class Engine extends EngineState {
     rcv.advance()
     // The peer believes the window closed: tell it.
     if (wasFull && rcv.unused > 0) this.probe.tellPending = true
+    else if (this.toldWnd === 0) this.tellIfOpened()
     return size
   }
 
@@ -453,6 +454,8 @@ export class Engine extends EngineState {
     const budget = controller?.budget === undefined ? -1 : controller.budget(this) | 0
     const priorCwnd = this.cwnd
     const wnd = this.hardening.clampWnd ? Math.min(rcv.unused, WND_MAX) : rcv.unused
+    this.flushWnd = wnd
+    if (this.toldWnd === 0 && wnd > 0) this.tellIfOpened()
     writer.begin(this.conv, wnd, rcv.rcvNxt, Math.max(this.mtu, KCP_OVERHEAD))
     this.flushAcks(writer)
     probe.follow(this.rmtWnd, this.clock)
@@ -469,6 +472,7 @@ export class Engine extends EngineState {
     if (this.byTime) this.probeTail(writer)
     if (this.repeats !== null) this.flushRepeats(writer, this.repeats)
     this.emit(writer)
+    if (this.toldWnd === 0) this.awaitRoom()
     this.reactToLoss(skipped, this.timeouts !== timeouts, priorCwnd, resend)
   }
 
@@ -687,6 +691,7 @@ export class Engine extends EngineState {
     this.counters.datagramsOut++
     this.counters.bytesOut += size
     this.allowance -= size + this.overhead
+    this.toldWnd = this.flushWnd
     if (this.logMask & KCP_LOG.OUTPUT) this.log(KCP_LOG.OUTPUT, `[RO] ${size} bytes`)
     if (this.output === null) return
     try {

@@ -541,6 +541,7 @@ export class Acceptor<Peer> {
       flushed: pipeline.flushed,
       path: pipeline,
       memory: this.memory,
+      wake: (one) => scheduler.touch(one),
       lead,
       // Whose first segment is late has not begun with another server where the transport would know.
       begun: begun && this.options.transport.knowsPeers !== true,
