@@ -16,7 +16,7 @@ import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
 import { decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
-import type { ResolvedFec } from './fec-options.ts'
+import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -176,7 +176,8 @@ export class Acceptor<Peer> {
 
   /** Throws ERR_KCP_CONFIG when codec, cipher and FEC leave no mtu. */
   constructor(options: AcceptorOptions<Peer>) {
-    this.options = options
+    // Its own for all peers: what comes back to it from any of them is not the peer's.
+    this.options = { ...options, cipher: ownCipher(options.cipher) }
     const { codec, cipher, fec } = options
     const overhead =
       (codec?.overhead ?? 0) +
