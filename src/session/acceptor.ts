@@ -34,7 +34,7 @@ export interface AcceptorLimits {
   readonly maxPending: number
   /** Of these, from one host (IPv6: one /64). Default 64. */
   readonly maxPendingPerHost: number
-  /** Payload bytes that all sessions together keep for their readers. Default 256 MiB. */
+  /** Payload bytes that all sessions together keep for their readers, and FEC's shards (half of it at most). Default 256 MiB. */
   readonly maxMemory: number
   /** ms that an ended conversation stays refused, so that late segments open no ghost; 0 = not. Default 60 s. */
   readonly tombstoneTtl: number
@@ -200,7 +200,7 @@ export class Acceptor<Peer> {
   get pendingSessions(): number {
     return this.pending
   }
-  /** Payload bytes kept for readers. */
+  /** Payload bytes kept for readers, and bytes of shards. */
   get memoryUsed(): number {
     return this.memory.used
   }
@@ -495,6 +495,7 @@ export class Acceptor<Peer> {
       mtu,
       now: () => scheduler.clock.now(),
       warn,
+      memory: this.memory,
     })
     entry.pipeline = pipeline
     const name = this.nameOf(conv, entry)
@@ -582,6 +583,7 @@ export class Acceptor<Peer> {
     }
     if (![...entry.sessions.values()].some((other) => other.pipeline === pipeline)) {
       addFecStats(this.pastFec, pipeline.stats().fec)
+      pipeline.release()
       if (entry.pipeline === pipeline) entry.pipeline = undefined
     }
     this.count--
