@@ -31,14 +31,16 @@ export class AckList {
   }
 
   /**
-   * As `push`, but an sn that is listed already only gets the newer ts. Two sn that share a place of the index may be
+   * As `push`, but an sn that is listed already only gets the older ts: it answers the first transmission, so that the
+   * peer does not take that for lost when copies of it arrive together. Two sn that share a place of the index may be
    * listed again; the index grows with the list, so the list stays within twice the number of distinct sn.
    */
   pushOnce(sn: number, ts: number): void {
     const place = sn & (this.index.length - 1)
     const listed = this.index.length === 0 ? 0 : this.index[place]!
     if (listed !== 0 && listed <= this.count && seqDiff(this.pairs[(listed - 1) * 2]!, sn) === 0) {
-      this.pairs[(listed - 1) * 2 + 1] = ts
+      const at = (listed - 1) * 2 + 1
+      if (seqDiff(ts, this.pairs[at]!) < 0) this.pairs[at] = ts
       return
     }
     this.push(sn, ts)

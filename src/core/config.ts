@@ -43,7 +43,7 @@ export interface KcpHardening {
   readonly sampleOnce: boolean
   /** Answer a PUSH behind the window only within two windows: C answers 2^31 numbers back. */
   readonly nearAck: boolean
-  /** Owe one ACK per sn, with the newest ts: C lists every duplicate. */
+  /** Owe one ACK per sn, with the oldest ts of those that arrived since the last flush: C lists every duplicate. */
   readonly dedupeAcks: boolean
   /**
    * A repeat of what una acknowledges gets no ACK of its own behind one that echoes the same ts, as in a datagram of new
@@ -61,6 +61,16 @@ export interface KcpHardening {
   readonly capRto: boolean
   /** Advertise at most 65,535 free slots: C truncates, so 65,536 is advertised as 0 and stalls the peer. */
   readonly clampWnd: boolean
+  /**
+   * Tell a window that was told as 0 as soon as it is open, whatever opened it: a budget that others have a share of, a
+   * larger window, another mtu. C tells it after a read of its own, and only if that found the window full.
+   */
+  readonly tellOpened: boolean
+  /**
+   * Age times before their distance wraps, which is after 25 days: C takes what is older for what is to come, so that a
+   * window probe or an RTO waits for up to 25 days more.
+   */
+  readonly ageTimes: boolean
 }
 
 function hardening(on: boolean): KcpHardening {
@@ -75,6 +85,8 @@ function hardening(on: boolean): KcpHardening {
     strictFragments: on,
     capRto: on,
     clampWnd: on,
+    tellOpened: on,
+    ageTimes: on,
   })
 }
 

@@ -26,6 +26,10 @@ const TAIL_ROUND_TRIPS = 2
 const TAIL_MIN = 10
 /** Nothing is repeated while more than this is in flight, bytes: that is a transfer, whose window repeats would fill. */
 const REPEAT_IN_FLIGHT_MAX = 8 * 1024
+/** Times are aged this often, ms (three days), so that none gets far beyond the twelve that `isStale` allows. */
+const AGE_EVERY = 2 ** 28
+/** A clock that went back by more than this went ahead by 25 days or more, ms: those of sessions never step back. */
+const CLOCK_BACK = 10_000
 /** Nor while the round trip is this many times the shortest of late, and LOADED_MS more: a queue is full somewhere. */
 const LOADED_TIMES = 2
 const LOADED_MS = 10
@@ -89,6 +93,8 @@ export class EngineState implements CongestionState {
   overhead = 0
   /** Called with every datagram. */
   output: EngineOutput<this> | null = null
+  /** Called when something else than a read has opened a window that the peer was told as 0: a flush is due. */
+  onWindowOpened: (() => void) | null = null
   /** Which KCP_LOG lines are built. */
   logMask = 0
   writeLog: ((line: string, engine: this) => void) | null = null
@@ -111,6 +117,13 @@ export class EngineState implements CongestionState {
   // `sndUna` and `now` as i32, see seqStep.
   protected una = 0
   protected clock = 0
+  /** When times were aged last, i32. */
+  private agedAt = 0
+  /** The window that the latest datagram told; -1: none did. And that of the flush at work, or the latest. */
+  protected toldWnd = -1
+  protected flushWnd = 0
+  /** Made when a window first waits for a budget. */
+  private opened: (() => void) | undefined
   protected controller: CongestionControl | null = null
   /** Made when a controller first wants to be told of ACKs, and whether what it is told of measured a time. */
   protected told: OnAcked | undefined
@@ -225,6 +238,47 @@ export class EngineState implements CongestionState {
     return this.controller
   }
 
+  /**
+   * Takes the time in, u32 ms. Every call that has a time does; a session that was asleep for days does so first, to know
+   * when it is due.
+   */
+  keepTime(now: number): void {
+    this.clock = now | 0
+    const since = seqDiff(now, this.agedAt)
+    if ((since > AGE_EVERY || since < -CLOCK_BACK) && this.hardening.ageTimes) this.ageTimes(since < 0)
+  }
+
+  private ageTimes(jumped: boolean): void {
+    const { clock } = this
+    this.agedAt = clock
+    this.snd.age(clock, jumped)
+    this.probe.age(clock)
+    this.rtt.age(clock)
+    this.detector?.age(clock)
+    this.repeats?.age(clock)
+  }
+
+  /**
+   * Something may have opened the window. A peer that was told 0 is told; if the budget that others share is what keeps it
+   * closed, it is when that has room.
+   */
+  protected tellIfOpened(): void {
+    if (this.toldWnd !== 0 || !this.hardening.tellOpened) return
+    if (this.rcv.unused > 0) this.probe.tellPending = true
+    else this.awaitRoom()
+  }
+
+  /** The window was told as 0. */
+  protected awaitRoom(): void {
+    if (this.hardening.tellOpened) this.rcv.awaitRoom((this.opened ??= () => this.openedElsewhere()))
+  }
+
+  /** As `tellIfOpened`, and whoever flushes is told. */
+  protected openedElsewhere(): void {
+    this.tellIfOpened()
+    if (this.toldWnd === 0 && this.probe.tellPending) this.onWindowOpened?.()
+  }
+
   /** Writes one log line when its bit is in the mask. */
   log(mask: number, line: string): void {
     if ((mask & this.logMask) !== 0 && this.writeLog !== null) this.writeLog(line, this)
@@ -271,6 +325,7 @@ export class EngineState implements CongestionState {
   protected get loss(): number {
     const { detector, counters } = this
     if (detector === null) return 0
+    detector.settle(this.clock)
     if (counters.staleAcks * 2 <= counters.repeats || counters.repeats === 0) return detector.loss
     return 1 - Math.sqrt(Math.max(0, 1 - detector.loss))
   }

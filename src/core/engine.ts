@@ -115,7 +115,7 @@ export class Engine extends EngineState {
    */
   tryInput(datagram: Uint8Array, now: number = this.clock, recovered: boolean = false): number {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     const size = datagram.length
     this.counters.datagramsIn++
     this.counters.bytesIn += size
@@ -190,6 +190,7 @@ export class Engine extends EngineState {
         }
         if (genuine) this.proof.echoed(ts)
         const answered = !genuine && this.proof.judge(sn, ts)
+        if (!genuine) this.detector?.late(sn, ts)
         if (genuine || !hardening.strictAck) {
           if (hardening.sampleOnce) {
             timed = !recovered
@@ -256,7 +257,7 @@ export class Engine extends EngineState {
   /** Tells the clock, u32 ms; flushes when the interval is over. Call it every 10 to 100 ms, or as `check` says. */
   update(now: number): void {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     if (!this.started) {
       this.started = true
       this.flushAt = this.now
@@ -296,7 +297,7 @@ export class Engine extends EngineState {
    */
   flush(now: number = this.clock): void {
     this.enter()
-    this.clock = now | 0
+    this.keepTime(now)
     if (!this.started) return
     const own = this.ownWriter()
     const writer = own ?? DatagramWriter.borrow()
@@ -377,6 +378,7 @@ export class Engine extends EngineState {
     rcv.advance()
     // The peer believes the window closed: tell it.
     if (wasFull && rcv.unused > 0) this.probe.tellPending = true
+    else if (this.toldWnd === 0) this.tellIfOpened()
     return size
   }
 
@@ -471,6 +473,8 @@ export class Engine extends EngineState {
     const budget = controller?.budget === undefined ? -1 : controller.budget(this) | 0
     const priorCwnd = this.cwnd
     const wnd = this.hardening.clampWnd ? Math.min(rcv.unused, WND_MAX) : rcv.unused
+    this.flushWnd = wnd
+    if (this.toldWnd === 0 && wnd > 0) this.tellIfOpened()
     writer.begin(this.conv, wnd, rcv.rcvNxt, Math.max(this.mtu, KCP_OVERHEAD))
     this.flushAcks(writer)
     probe.follow(this.rmtWnd, this.clock)
@@ -487,6 +491,7 @@ export class Engine extends EngineState {
     if (this.byTime) this.probeTail(writer)
     if (this.repeats !== null) this.flushRepeats(writer, this.repeats)
     this.emit(writer)
+    if (this.toldWnd === 0) this.awaitRoom()
     this.reactToLoss(skipped, this.timeouts !== timeouts, priorCwnd, resend)
   }
 
@@ -598,7 +603,7 @@ export class Engine extends EngineState {
   private learn(detector: LossDetector, sn: number, ts: number): void {
     const { snd, now, collapsed } = this
     const lastTs = snd.tsOf(sn)
-    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs)
+    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs, this.rtt.srtt)
     snd.judged(sn)
     if (seqDiff(ts, lastTs) < 0) {
       this.counters.spuriousResends++
@@ -705,6 +710,7 @@ export class Engine extends EngineState {
     this.counters.datagramsOut++
     this.counters.bytesOut += size
     this.allowance -= size + this.overhead
+    this.toldWnd = this.flushWnd
     if (this.logMask & KCP_LOG.OUTPUT) this.log(KCP_LOG.OUTPUT, `[RO] ${size} bytes`)
     if (this.output === null) return
     try {

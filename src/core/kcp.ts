@@ -131,6 +131,7 @@ export class Kcp extends Engine {
     this.mss = mtu - KCP_OVERHEAD
     // Peers are usually told the same mtu.
     this.rcv.segmentSize = this.mss
+    this.openedElsewhere()
   }
 
   /** Sets the windows, 1 .. 65535 segments; a receive window below 128 becomes 128, as upstream. */
@@ -139,6 +140,7 @@ export class Kcp extends Engine {
     requireInteger('rcvWnd', rcvWnd, 1, WND_MAX)
     this.sndWnd = sndWnd
     this.rcv.rcvWnd = Math.max(rcvWnd, RCV_WND_MIN)
+    this.openedElsewhere()
   }
 
   /** The classic four: see KcpConfig's fields of these names. */

@@ -4,10 +4,11 @@
  * lost. No count of later ACKs is needed, so it works for sparse traffic too.
  *
  * Also measures what follows from the same evidence: the share of first transmissions that do not arrive, and how far
- * the path reorders. Knows numbers and times; the send window knows the segments.
+ * the path reorders. A first transmission that a copy of it overtook is not lost yet: its own ACK may still come, late,
+ * and is waited for. Knows numbers and times; the send window knows the segments.
  * @module
  */
-import { seqDiff } from './seq.ts'
+import { isStale, seqAdd, seqDiff } from './seq.ts'
 
 /** Share of srtt that is allowed for reordering on a path that was seen to reorder (RFC 8985 §6.2: min_RTT / 4). */
 const ALLOWANCE = 1 / 4
@@ -21,6 +22,12 @@ const SHORTEST_OVER = 10_000
 const LOSS_WEIGHT = 1 / 256
 /** The first ones weigh more, as if so many had arrived before. */
 const LOSS_FIRST = 64
+/** A first transmission has one more round trip to arrive after the ACK of a copy, and this much more for jitter, ms. */
+const HOLD_MORE = 50
+/** First transmissions that may be waited for: at more than that, the oldest counts as lost. A power of two. */
+const HELD = 64
+
+const NO_NUMBERS = new Int32Array(0)
 
 export class LossDetector {
   /** Share of first transmissions that did not arrive, 0 .. 1, smoothed. Counts lost ACKs that nothing made up for. */
@@ -41,16 +48,22 @@ export class LossDetector {
   /** Furthest that an ACK was seen behind one for something sent later, ms; 0: never. */
   private reordering = 0
   private reorderedAt = 0
+  /** First transmissions that are waited for, oldest first: their sn, ts, and until when. Made with the first of them. */
+  private heldSn: Int32Array = NO_NUMBERS
+  private heldTs: Int32Array = NO_NUMBERS
+  private heldUntil: Int32Array = NO_NUMBERS
+  /** Held so far; the newest lies before it. Of these, so many are still waited for. */
+  private heldEnd = 0
+  private held = 0
 
   /**
    * An ACK for a segment in flight, at `now`: of its transmission at `ts`; the first was at `firstTs`, the latest at
    * `lastTs`.
    */
-  acked(sn: number, ts: number, now: number, firstTs: number, lastTs: number): void {
-    this.samples++
-    this.loss +=
-      Math.max(LOSS_WEIGHT, 1 / (this.samples + LOSS_FIRST)) *
-      ((seqDiff(ts, firstTs) === 0 ? 0 : 1) - this.loss)
+  acked(sn: number, ts: number, now: number, firstTs: number, lastTs: number, srtt: number = 0): void {
+    this.settle(now)
+    if (seqDiff(ts, firstTs) === 0) this.count(0)
+    else this.hold(sn, firstTs, seqAdd(now, srtt + HOLD_MORE))
     if (seqDiff(ts, lastTs) < 0) this.spurious++
     const rtt = Math.max(0, seqDiff(now, ts))
     this.watch(rtt, now)
@@ -64,6 +77,46 @@ export class LossDetector {
       this.reordering = Math.max(this.reordering, rtt - this.rtt)
       this.reorderedAt = now
     }
+  }
+
+  /**
+   * An ACK for a segment that is not in flight any more. If it names the first transmission, that was late and not lost;
+   * so was what went out with it, of which a receiver of ours says nothing more (`spareAcks`).
+   */
+  late(sn: number, ts: number): void {
+    let kept = 0
+    const oldest = this.heldEnd - this.held
+    for (let i = 0; i < this.held; i++) {
+      const from = (oldest + i) & (HELD - 1)
+      if (seqDiff(this.heldTs[from]!, ts) === 0 && seqDiff(this.heldSn[from]!, sn) >= 0) {
+        this.count(0)
+        continue
+      }
+      const to = (oldest + kept++) & (HELD - 1)
+      this.heldSn[to] = this.heldSn[from]!
+      this.heldTs[to] = this.heldTs[from]!
+      this.heldUntil[to] = this.heldUntil[from]!
+    }
+    this.heldEnd = oldest + kept
+    this.held = kept
+  }
+
+  /** First transmissions that were waited for until `now` are lost. */
+  settle(now: number): void {
+    while (this.held > 0 && seqDiff(now, this.heldUntil[(this.heldEnd - this.held) & (HELD - 1)]!) >= 0) {
+      this.held--
+      this.count(1)
+    }
+  }
+
+  /** The clock went on by days: nothing is known any more of what arrives, and in which order. */
+  age(now: number): void {
+    this.held = 0
+    if (this.known && isStale(now, this.ts)) this.known = false
+    if (this.reordering > 0 && isStale(now, this.reorderedAt)) this.reordering = 0
+    if (!isStale(now, this.currentSince)) return
+    this.current = this.previous = Number.POSITIVE_INFINITY
+    this.currentSince = now
   }
 
   /** Time that a transmission may arrive after one that was sent later, ms. */
@@ -81,6 +134,29 @@ export class LossDetector {
   /** The shortest round trip of late, ms. */
   get shortest(): number {
     return Math.min(this.current, this.previous)
+  }
+
+  private hold(sn: number, firstTs: number, until: number): void {
+    if (this.heldSn === NO_NUMBERS) {
+      this.heldSn = new Int32Array(HELD)
+      this.heldTs = new Int32Array(HELD)
+      this.heldUntil = new Int32Array(HELD)
+    }
+    if (this.held === HELD) {
+      this.held--
+      this.count(1)
+    }
+    const at = this.heldEnd++ & (HELD - 1)
+    this.heldSn[at] = sn
+    this.heldTs[at] = firstTs
+    this.heldUntil[at] = until
+    this.held++
+  }
+
+  /** One more first transmission: 1 if it was lost. */
+  private count(lost: number): void {
+    this.samples++
+    this.loss += Math.max(LOSS_WEIGHT, 1 / (this.samples + LOSS_FIRST)) * (lost - this.loss)
   }
 
   private watch(rtt: number, now: number): void {

@@ -8,6 +8,11 @@
  */
 import { seqDiff, seqStep } from './seq.ts'
 
+/** How much older than the newest ts that came back an echo may be (reordering), ms. */
+const ECHO_SLACK = 10_000
+/** Answers to a challenge are taken for this long after it, ms at least: a path of an hour carries nothing else either. */
+const CHALLENGE_SPAN = 3_600_000
+
 export class PathProof {
   /** The peer echoed a ts of ours: it receives at its address. */
   proven = false
@@ -21,6 +26,9 @@ export class PathProof {
   private heard = 0
   private latestSent = 0
   private newestEcho = 0
+  /** The latest pause between two PUSHes of ours: no ts of ours lies in between. */
+  private pauseFrom = 0
+  private pauseTo = 0
   private challenged = false
   /** sn of the challenge, and its first and latest ts. */
   private sn = 0
@@ -49,9 +57,25 @@ export class PathProof {
 
   /** A PUSH goes out at `now`: its ts may come back. */
   sent(now: number): void {
+    if (!this.sentPush) this.newestEcho = this.pauseFrom = this.pauseTo = now | 0
+    else if ((now - this.latestSent) >>> 0 > ECHO_SLACK) {
+      this.pauseFrom = this.latestSent
+      this.pauseTo = now | 0
+    }
     this.latestSent = now | 0
-    if (!this.sentPush) this.newestEcho = now | 0
     this.sentPush = true
+  }
+
+  /**
+   * Whether `ts` is a time at which we sent something, and not much older than the newest that came back. All of them
+   * are compared by how far they lie behind the latest, which holds for pauses of up to 49 days.
+   */
+  hasSent(ts: number): boolean {
+    const { latestSent } = this
+    if (!this.sentPush) return false
+    const behind = (latestSent - ts) >>> 0
+    if (behind > ((latestSent - this.newestEcho) >>> 0) + ECHO_SLACK) return false
+    return behind <= (latestSent - this.pauseTo) >>> 0 || behind >= (latestSent - this.pauseFrom) >>> 0
   }
 
   /** A challenge goes out at `now`; returns its sn. */
@@ -63,7 +87,7 @@ export class PathProof {
       // Below every number in use, so that a peer that lost its state does not take it for data of a later time.
       this.sn = seqDiff(sndUna, 0) >= 0 ? -1 : seqStep(sndUna, -1)
       this.from = now | 0
-    }
+    } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) this.from = this.to
     this.to = now | 0
     this.sent(now)
     return this.sn >>> 0
@@ -72,17 +96,16 @@ export class PathProof {
   /** Whether a challenge went out with this sn at this ts. */
   isChallenge(sn: number, ts: number): boolean {
     return (
-      this.challenged &&
-      seqDiff(sn, this.sn) === 0 &&
-      seqDiff(ts, this.from) >= 0 &&
-      seqDiff(ts, this.to) <= 0
+      this.challenged && seqDiff(sn, this.sn) === 0 && (this.to - ts) >>> 0 <= (this.to - this.from) >>> 0
     )
   }
 
   /** An ACK named a transmission of a segment in flight. */
   echoed(ts: number): void {
     this.proven = true
-    if (seqDiff(ts, this.newestEcho) > 0) this.newestEcho = ts | 0
+    const { latestSent } = this
+    // Both lie behind the latest: one that does so by days is no newer than one that does not.
+    if ((latestSent - ts) >>> 0 < (latestSent - this.newestEcho) >>> 0) this.newestEcho = ts | 0
   }
 
   /** Whether an ACK that names nothing in flight answers the challenge; that proves the address. */

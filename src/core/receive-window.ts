@@ -33,6 +33,22 @@ const FIRST_CAPACITY = 4
 export interface MemoryBudget {
   used: number
   readonly limit: number
+  /** Windows that were told as 0 while this was full, in that order, and whom to call once there is room for each. */
+  waiting?: Map<ReceiveWindow, () => void>
+}
+
+/** Gives bytes back to a budget, and calls those that wait for them: as many as have room for a full segment each. */
+export function giveBack(budget: MemoryBudget, bytes: number): void {
+  budget.used -= bytes
+  const { waiting } = budget
+  if (waiting === undefined || waiting.size === 0) return
+  let room = budget.limit - budget.used
+  for (const [window, call] of waiting) {
+    room -= Math.max(1, window.slotSize)
+    if (room < 0) return
+    waiting.delete(window)
+    call()
+  }
 }
 
 /**
@@ -123,11 +139,25 @@ export class ReceiveWindow {
     const slots = this.rcvWnd - this.queued
     if (slots <= 0) return 0
     const room = Math.min(this.maxBytes - this.bytes, this.budget.limit - this.budget.used)
-    // A peer with a larger mtu than ours would fill the limits with what is early, and nothing could close the gap.
-    const size = this.segmentSize === 0 ? 0 : Math.max(this.longest, this.segmentSize)
+    const size = this.slotSize
     if (room > 0 && room >= slots * size) return slots
     const fit = room > 0 ? Math.floor(room / size) : 0
     return fit > 0 || this.peekSize() >= 0 ? fit : 1
+  }
+
+  /** Bytes that a slot is counted with while the byte limits are near. */
+  get slotSize(): number {
+    // A peer with a larger mtu than ours would fill the limits with what is early, and nothing could close the gap.
+    return this.segmentSize === 0 ? 0 : Math.max(this.longest, this.segmentSize)
+  }
+
+  /** If the shared budget is full: has `call` be called, once, when it has room again; not after a `drop`. */
+  awaitRoom(call: () => void): void {
+    const { budget } = this
+    // What closes it otherwise, a read of its own or a setting opens.
+    if (budget.limit - budget.used >= Math.max(1, this.slotSize)) return
+    budget.waiting ??= new Map()
+    budget.waiting.set(this, call)
   }
 
   /** Whether `len` more bytes stay within the byte limits. */
@@ -282,11 +312,11 @@ export class ReceiveWindow {
         this.meta[word + MARK] = 0
         this.queued--
         this.bytes -= len
-        this.budget.used -= len
       }
       if (last) break
       sn = seqStep(sn, 1)
     }
+    if (!peek) giveBack(this.budget, size)
     return size
   }
 
@@ -324,7 +354,8 @@ export class ReceiveWindow {
     this.cells.drop()
     if (this.apart !== undefined) for (const block of this.apart.values()) free(block)
     this.apart = undefined
-    this.budget.used -= this.bytes
+    this.budget.waiting?.delete(this)
+    giveBack(this.budget, this.bytes)
     this.meta = NO_SLOTS
     this.mask = -1
     this.queued = 0
@@ -356,7 +387,9 @@ export class ReceiveWindow {
     const { meta, cells } = this
     if (len > CELL_MAX && len > this.segmentSize) {
       const block = allocate(len)
-      block.set(this.desk!.bytes.subarray(start, start + len))
+      // Cells may be as large as an mtu that was lowered since, and are whole cache lines: the datagram may lie in one.
+      const [from, base] = this.cell === APART ? [this.desk!.bytes, 0] : [cells.bytes, this.at]
+      block.set(from.subarray(base + start, base + start + len))
       this.apart ??= new Map()
       this.apart.set(sn | 0, block)
       meta[word + CELL] = APART

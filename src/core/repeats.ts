@@ -9,7 +9,7 @@
  * @module
  */
 import { NO_BYTES } from './memory.ts'
-import { seqAdd, seqDiff } from './seq.ts'
+import { isStale, seqAdd, seqDiff } from './seq.ts'
 
 /** Transmissions remembered: more were repeated often enough, or are bulk. A power of two. */
 const REMEMBERED = 64
@@ -188,6 +188,18 @@ export class Repeats {
     // Half of the messages repeated would leave the other half as late as ever: all or none, whichever is nearer. A late
     // packet or two, which look like losses, turn nothing on.
     this.level = level < 1 ? Math.round(level) : level
+  }
+
+  /** The clock went on by days: nothing of before is repeated, and the budget is full. */
+  age(now: number): void {
+    if (isStale(now, this.quietSince)) {
+      this.clear()
+      this.quietSince = now
+    }
+    if (isStale(now, this.notedAt)) this.notedAt = now
+    if (!isStale(now, this.budgetAt)) return
+    this.budget = BYTES_SAVED
+    this.budgetAt = now
   }
 
   private pace(now: number): void {

@@ -4,7 +4,7 @@
  * where the RFC says 1 s.
  * @module
  */
-import { seqDiff } from './seq.ts'
+import { isStale, seqDiff } from './seq.ts'
 
 /** Upper bound of the RTO, ms. RFC 6298 (2.5) asks for at least 60 s. Upstream's IKCP_RTO_MAX. */
 export const RTO_MAX = 60_000
@@ -72,6 +72,11 @@ export class RttEstimator {
       this.worst = 0
       this.tripAt = now
     } else if (deviation > this.rttvar) this.rttvar = deviation
+  }
+
+  /** A round trip that began days ago is over. */
+  age(now: number): void {
+    if (isStale(now, this.tripAt)) this.tripAt = now
   }
 
   /** What follows on an RTO of `rto` that was over: doubled, or with `nodelay` half as much more; u32 unless capped. */

@@ -50,7 +50,7 @@ import {
   UNSENT,
   XMIT,
 } from './send-slot.ts'
-import { seqDiff, seqStep } from './seq.ts'
+import { isStale, seqDiff, seqStep } from './seq.ts'
 
 const NO_SLOTS = new Int32Array(0)
 /** In LEADS: it led a run and is gone from it. */
@@ -528,6 +528,41 @@ export class SendWindow {
       meta[word + RESEND_AT] = at
       this.deadlines.set(slot, at)
     }
+  }
+
+  /**
+   * The clock went on by days. What was sent before counts as sent now, and is due; what was sent again since keeps its
+   * latest time only. `jumped`: by so many that all messages which expire have. Walks the window.
+   */
+  age(now: number, jumped: boolean): void {
+    const { meta } = this
+    if (this.repeating && isStale(now, this.repeatTs)) this.repeating = false
+    if (jumped && this.expiring > 0) {
+      this.expiryAt = now >>> 0
+      for (let i = 0; i < this.queued; i++) {
+        const word = (seqStep(this.nextSn, i) & this.mask) * STRIDE
+        if (meta[word + STATE] === EXPIRES) meta[word + RESEND_AT] = now
+      }
+    }
+    let stale = false
+    for (let sn = this.baseSn; seqDiff(sn, this.freshSn) < 0; sn = seqStep(sn, 1)) {
+      const word = (sn & this.mask) * STRIDE
+      if (meta[word + STATE] === GONE) continue
+      if (isStale(now, meta[word + TS]!)) stale = true
+      else if (isStale(now, meta[word + FIRST_TS]!)) meta[word + FIRST_TS] = meta[word + TS]!
+    }
+    if (!stale) return
+    if (this.ordered) this.listAll()
+    for (let link = this.listHead; link !== 0; ) {
+      const slot = link - 1
+      const word = slot * STRIDE
+      link = meta[word + NEXT]!
+      if (!isStale(now, meta[word + TS]!)) continue
+      meta[word + FIRST_TS] = meta[word + TS] = meta[word + RESEND_AT] = now
+      this.deadlines.set(slot, now)
+    }
+    this.lastTs = now | 0
+    this.hasLate = false
   }
 
   /** Puts a collected segment off until `at`, though its RTO is over. */

@@ -21,3 +21,14 @@ export function seqAdd(a: number, n: number): number {
 export function seqStep(a: number, n: number): number {
   return (a + n) | 0
 }
+
+/** Past times are aged once they are older than this, ms: twelve days. `seqDiff` misjudges them from twenty-five on. */
+const STALE_AFTER = 2 ** 30
+/** A time in the future by more than this is an old one to which the distance has wrapped, ms. */
+const STALE_AHEAD = 10_000
+
+/** Whether `at`, which was now or past when it was noted, is so old at `now` that its distance wraps, or soon will. */
+export function isStale(now: number, at: number): boolean {
+  const age = seqDiff(now, at)
+  return age > STALE_AFTER || age < -STALE_AHEAD
+}

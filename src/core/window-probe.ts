@@ -41,4 +41,9 @@ export class WindowProbe {
       this.askPending = true
     }
   }
+
+  /** The clock went on by days since the latest call: a question that is further away than its wait is overdue. */
+  age(now: number): void {
+    if (this.wait !== 0 && seqDiff(this.at, now) > this.wait) this.at = now >>> 0
+  }
 }

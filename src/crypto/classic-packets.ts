@@ -5,6 +5,7 @@
  * @module
  */
 import { crc32 } from './crc32.ts'
+import { OWN_NONCE, OwnNonces } from './own-nonces.ts'
 import {
   CipherCounters,
   type FillRandom,
@@ -43,12 +44,22 @@ export function classicPackets(
 class ClassicPackets implements PacketCipher {
   readonly headroom: number = HEADER
   readonly tailroom: number = 0
-  readonly counters: CipherCounters = new CipherCounters()
+  readonly counters: CipherCounters
   readonly #scrambler: Scrambler
   readonly #random: FillRandom
   readonly #checksum: Checksum
+  /** Of an end: what tells its own datagrams. */
+  readonly #own: OwnNonces | undefined
 
-  constructor(scrambler: Scrambler, random: FillRandom, checksum: Checksum) {
+  constructor(
+    scrambler: Scrambler,
+    random: FillRandom,
+    checksum: Checksum,
+    counters: CipherCounters = new CipherCounters(),
+    own?: OwnNonces,
+  ) {
+    this.counters = counters
+    this.#own = own
     this.#scrambler = scrambler
     this.#random = random
     this.#checksum = checksum
@@ -58,7 +69,9 @@ class ClassicPackets implements PacketCipher {
     requireRoom(this, buffer, start, end)
     const from = start - HEADER
     const crc = this.#checksum(buffer, start, end)
-    this.#random(buffer, from, from + NONCE)
+    // In the first bytes, which are all of the nonce that Salsa20 uses, and must not repeat.
+    this.#own?.write(buffer, from)
+    this.#random(buffer, this.#own === undefined ? from : from + OWN_NONCE, from + NONCE)
     buffer[from + 16] = crc
     buffer[from + 17] = crc >>> 8
     buffer[from + 18] = crc >>> 16
@@ -79,11 +92,18 @@ class ClassicPackets implements PacketCipher {
       (buffer[start + 17]! << 8) |
       (buffer[start + 18]! << 16) |
       (buffer[start + 19]! << 24)
-    if (said !== (this.#checksum(buffer, start + HEADER, end) | 0)) {
+    const reflected = this.#own?.owns(buffer, start) === true
+    if (reflected || said !== (this.#checksum(buffer, start + HEADER, end) | 0)) {
       this.counters.refused++
       return OpenResult.Refused
     }
     this.counters.opened++
     return OpenResult.Opened
+  }
+
+  /** Keeps out a mirror; not one that changes bits, as nothing here is authenticated. */
+  fork(): PacketCipher {
+    const own = new OwnNonces(this.#random)
+    return new ClassicPackets(this.#scrambler, this.#random, this.#checksum, this.counters, own)
   }
 }

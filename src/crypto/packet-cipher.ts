@@ -50,6 +50,20 @@ export interface PacketCipher {
    * bounds. Never throws for what a peer sent, only for bounds outside of the buffer.
    */
   open(buffer: Uint8Array, start: number, end: number): OpenResult
+  /**
+   * The same cipher and key for one end, a listener or a client: it refuses what it has sealed itself, which somebody on
+   * the path sent back. Counts with this one. Absent: a datagram that comes back passes for the peer's.
+   */
+  fork?(): PacketCipher
+}
+
+/** Whether a hook returned a Promise, where its result was wanted. Nobody else hears if that is rejected. */
+export function isLater(result: unknown): boolean {
+  // Nothing is looked up in what is no object: for each datagram that would be garbage.
+  if (typeof result !== 'object' || result === null) return false
+  if (typeof (result as { then?: unknown }).then !== 'function') return false
+  void (result as PromiseLike<unknown>).then(undefined, () => undefined)
+  return true
 }
 
 /** Throws unless `buffer` has the room that sealing `[start, end)` takes. */

@@ -69,6 +69,19 @@ export class Xtea implements BlockCipher {
     words[0] = a
     words[1] = b
   }
+
+  /** Undoes `encrypt`. */
+  decrypt(words: Int32Array): void {
+    const keys = this.#roundKeys
+    let a = words[0]!
+    let b = words[1]!
+    for (let i = 62; i >= 0; i -= 2) {
+      b = (b - ((((a << 4) ^ (a >>> 5)) + a) ^ keys[i + 1]!)) | 0
+      a = (a - ((((b << 4) ^ (b >>> 5)) + b) ^ keys[i]!)) | 0
+    }
+    words[0] = a
+    words[1] = b
+  }
 }
 
 function keyWords(key: Uint8Array): Int32Array {

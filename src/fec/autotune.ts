@@ -16,6 +16,12 @@ export interface GroupShape {
   readonly parityShards: number
 }
 
+/**
+ * Groups of more data than this are not believed: a peer would have 128 KiB kept for each of them. kcptun's guides go up
+ * to 70. Who wants more says so, instead of having it found.
+ */
+export const AUTOTUNE_DATA_MAX = 85
+
 /** Shards looked at together: four groups of the largest size. */
 const SAMPLES = 4 * SHARDS_MAX
 
@@ -146,7 +152,7 @@ export class AutotuneDecoder {
       finder.clear()
     }
     const shape = finder.add(readSeqid(buffer, start), isData)
-    if (shape === undefined) {
+    if (shape === undefined || shape.dataShards > AUTOTUNE_DATA_MAX) {
       if (!isData) counters.unused++
       return 0
     }

@@ -11,6 +11,7 @@
  */
 import { configError, requireInteger } from '../core/config.ts'
 import { NO_BYTES } from '../core/memory.ts'
+import { giveBack, type MemoryBudget } from '../core/receive-window.ts'
 import { readU16, readU32 } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import { Copier } from './copy.ts'
@@ -35,6 +36,11 @@ export interface FecDecoderOptions {
   readonly maxGroups?: number
   /** Memory for shards. Default 128 KiB, or three groups if these need more: kcp-go keeps three. */
   readonly maxBytes?: number
+  /**
+   * What conversations share, also for other things than FEC: shards are kept while they leave half of it to those.
+   * Default none.
+   */
+  readonly budget?: MemoryBudget | undefined
   /** A group that is older is given up, ms. Default 60 s, as kcp-go until 5.6.21. */
   readonly maxAge?: number
   /** Where to count. Default its own. */
@@ -47,6 +53,8 @@ const MAX_GROUPS = 32
 const MAX_BYTES = 128 * 1024
 const GROUPS_AT_LEAST = 3
 const MAX_AGE = 60_000
+/** Of a shared budget. What peers fill with shards must not close the windows of all. */
+const SHARE = 1 / 2
 
 /** Bytes of a data shard in front of its segments: its size. */
 const SHARD_HEADER = FEC_OVERHEAD - SHARD_AT
@@ -82,6 +90,9 @@ export class FecDecoder {
   private spares = 0
   private unmade: number
   private readonly memories: number
+  private readonly budget: MemoryBudget | undefined
+  /** Bytes taken from it. */
+  private reserved = 0
   /** Whether there is memory for one group only, which the latest takes from the others: for who may be nobody. */
   frugal = false
   private readonly evidence: Evidence
@@ -108,6 +119,7 @@ export class FecDecoder {
     requireInteger('maxBytes', maxBytes, 0, Number.MAX_SAFE_INTEGER)
     if (maxBytes < need) throw configError('maxBytes', maxBytes, `${need} or more, the memory of one group`)
     this.memories = this.unmade = Math.floor(maxBytes / need)
+    this.budget = options.budget
     this.maxGroups = requireInteger('maxGroups', maxGroups, 1, 0xffff)
     this.wanted = new Uint8Array(Math.min(dataShards, parityShards))
     this.lent = Array.from({ length: Math.min(dataShards, parityShards) }, () => new Lent())
@@ -161,7 +173,8 @@ export class FecDecoder {
   /** Gives up groups that are too old. `add` does so too, so this is for when nothing arrives any more. */
   expire(now: number): void {
     for (const group of this.groups) {
-      if (group.open && seqDiff(now, group.bornAt) >= this.maxAge) this.abandon(group)
+      // A negative age is one of more than 25 days.
+      if (group.open && seqDiff(now, group.bornAt) >>> 0 >= this.maxAge) this.abandon(group)
     }
   }
 
@@ -175,6 +188,8 @@ export class FecDecoder {
     this.spares = 0
     this.unmade = this.memories
     this.outputs = NO_BYTES
+    if (this.budget !== undefined) giveBack(this.budget, this.reserved)
+    this.reserved = 0
     this.copier.release()
     for (const each of this.lent) each.buffer = NO_BYTES
   }
@@ -231,6 +246,10 @@ export class FecDecoder {
     if (isData) group.dataCount++
     if (group.count < dataShards) {
       if (group.memory === NO_BYTES) group.memory = this.takeMemory()
+      if (group.memory === NO_BYTES) {
+        this.abandon(group)
+        return 0
+      }
       const to = group.count * stride
       this.copier.copy(buffer, start, end, group.memory, to)
       group.memory.fill(0, to + size, to + stride)
@@ -336,18 +355,35 @@ export class FecDecoder {
     return conv >= this.conv && conv < this.conv + this.channels
   }
 
-  /** Memory for one group: a used one, a new one, or that of the oldest group which still waits. */
+  /**
+   * Memory for one group: a used one, a new one, or that of the oldest group which still waits. NO_BYTES: none of these, as
+   * others have filled the budget.
+   */
   private takeMemory(): Uint8Array {
-    if (this.spares === 0 && this.unmade > 0 && !(this.frugal && this.unmade < this.memories)) {
+    const { groups, oldest, unmade } = this
+    const size = this.dataShards * this.stride
+    if (this.spares === 0 && unmade > 0 && !(this.frugal && unmade < this.memories) && this.reserve(size)) {
       this.unmade--
-      return new Uint8Array(this.dataShards * this.stride)
+      return new Uint8Array(size)
     }
-    const { groups, oldest } = this
     for (let i = 0; this.spares === 0; i++) {
+      if (i === groups.length) return NO_BYTES
       const group = groups[(oldest + i) % groups.length]!
       if (group.open && group.memory !== NO_BYTES) this.abandon(group)
     }
     return this.spare[--this.spares]!
+  }
+
+  /** Takes bytes from the budget; with the first ones what is made once: what groups note, and where shards are rebuilt. */
+  private reserve(bytes: number): boolean {
+    const { budget } = this
+    if (budget === undefined) return true
+    const once = this.maxGroups * (this.shards + this.dataShards) + this.lent.length * this.stride
+    const need = this.reserved === 0 ? bytes + once : bytes
+    if (budget.used + need > budget.limit * SHARE) return false
+    budget.used += need
+    this.reserved += need
+    return true
   }
 
   private abandon(group: Group): void {

@@ -101,7 +101,7 @@ export class FecEncoder {
       this.complete = true
       this.longest = 0
     }
-    const stale = this.count > 0 && seqDiff(now, this.addedAt) >= STALE_AFTER
+    const stale = this.count > 0 && seqDiff(now, this.addedAt) >>> 0 >= STALE_AFTER
     this.addedAt = now
     this.keep(buffer, shardStart, end)
     if (this.count < this.dataShards) return 0

@@ -8,7 +8,7 @@
  * @module
  */
 import { type CipherGCMTypes, pbkdf2Sync } from 'node:crypto'
-import { configError } from '../core/config.ts'
+import { configError, requireInteger } from '../core/config.ts'
 import {
   type Aead,
   Aes,
@@ -54,6 +54,7 @@ export function chacha20Poly1305Cipher(key: Uint8Array): PacketCipher {
 
 /** Any other AEAD in kcp-go's framing; what it protects is its own affair. Each datagram gets a random nonce. */
 export function aeadCipher(aead: Aead): PacketCipher {
+  requireAead(aead)
   return aeadPackets(aead, fillRandom)
 }
 
@@ -219,6 +220,19 @@ const KCPTUN: Readonly<Record<KcptunCrypt, (key: Uint8Array) => PacketCipher>> =
 
 function classicCipher(scrambler: Scrambler): PacketCipher {
   return classicPackets(scrambler, fillRandom, checksum)
+}
+
+/** Throws ERR_KCP_CONFIG unless `aead` has all its parts, and none of them is asynchronous. */
+function requireAead(aead: Aead): void {
+  const { seal, open, nonceSize, tagSize } = (aead ?? {}) as Partial<Aead>
+  for (const [name, method] of Object.entries({ seal, open })) {
+    const kind = Object.prototype.toString.call(method)
+    if (typeof method !== 'function' || kind === '[object AsyncFunction]') {
+      throw configError(`aead.${name}`, kind, 'a function that returns its result, and no Promise')
+    }
+  }
+  requireInteger('aead.nonceSize', nonceSize, 1, 255)
+  requireInteger('aead.tagSize', tagSize, 0, 255)
 }
 
 /** Throws ERR_KCP_CONFIG; keys themselves are never in a message. */

@@ -239,6 +239,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       flushed: pipeline.flushed,
       path: pipeline,
       overhead: pipeline.overhead,
+      wake: (one) => scheduler.touch(one),
       lead: sessions[0],
     })
     sessions.push(session)

@@ -16,7 +16,7 @@ import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
 import { CloseCode, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
-import type { ResolvedFec } from './fec-options.ts'
+import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { KeyedCounter } from './keyed-counter.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
@@ -40,7 +40,7 @@ export interface AcceptorLimits {
   readonly maxPending: number
   /** Of these, from one host (IPv6: one /64). Default 64. */
   readonly maxPendingPerHost: number
-  /** Payload bytes that all sessions together keep for their readers. Default 256 MiB. */
+  /** Payload bytes that all sessions together keep for their readers, and FEC's shards (half of it at most). Default 256 MiB. */
   readonly maxMemory: number
   /** ms that an ended conversation stays refused, so that late segments open no ghost; 0 = not. Default 60 s. */
   readonly tombstoneTtl: number
@@ -204,7 +204,8 @@ export class Acceptor<Peer> {
 
   /** Throws ERR_KCP_CONFIG when codec, cipher and FEC leave no mtu. */
   constructor(options: AcceptorOptions<Peer>) {
-    this.options = options
+    // Its own for all peers: what comes back to it from any of them is not the peer's.
+    this.options = { ...options, cipher: ownCipher(options.cipher) }
     const { codec, cipher, fec } = options
     const overhead =
       (codec?.overhead ?? 0) +
@@ -227,7 +228,7 @@ export class Acceptor<Peer> {
   get pendingSessions(): number {
     return this.pending
   }
-  /** Payload bytes kept for readers. */
+  /** Payload bytes kept for readers, and bytes of shards. */
   get memoryUsed(): number {
     return this.memory.used
   }
@@ -557,6 +558,7 @@ export class Acceptor<Peer> {
       mtu,
       now: () => scheduler.clock.now(),
       warn,
+      memory: this.memory,
     })
     entry.pipeline = pipeline
     const name = this.nameOf(conv, entry)
@@ -606,6 +608,7 @@ export class Acceptor<Peer> {
       flushed: pipeline.flushed,
       path: pipeline,
       memory: this.memory,
+      wake: (one) => scheduler.touch(one),
       lead,
       // Whose first segment is late has not begun with another server where the transport would know.
       begun: begun && this.options.transport.knowsPeers !== true,
@@ -649,6 +652,7 @@ export class Acceptor<Peer> {
     }
     if (--group.alive === 0) {
       addFecStats(this.pastFec, pipeline.stats().fec)
+      pipeline.release()
       if (entry.pipeline === pipeline) entry.pipeline = undefined
     }
     this.count--

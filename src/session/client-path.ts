@@ -6,7 +6,7 @@
 import { readU32 } from '../core/segment.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
-import type { ResolvedFec } from './fec-options.ts'
+import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { linkMtu, PeerLink } from './peer-link.ts'
 import { Pipeline, type Warn } from './pipeline.ts'
 import type { KcpSession } from './session.ts'
@@ -51,7 +51,7 @@ export class ClientPath<Peer> {
   /** Throws ERR_KCP_CONFIG when codec, cipher and FEC leave no mtu. */
   constructor(options: ClientPathOptions<Peer>) {
     const { transport, fec, conv, channels, clock, warn } = options
-    const link = new PeerLink(transport, options.peer, options.codec, options.cipher)
+    const link = new PeerLink(transport, options.peer, options.codec, ownCipher(options.cipher))
     this.link = link
     this.mtu = linkMtu(transport, options.mtu, link.overhead + (fec === undefined ? 0 : FEC_OVERHEAD))
     this.fec = fec !== undefined

@@ -3,7 +3,8 @@
  * @module
  */
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
-import type { PacketCipher } from '../crypto/packet-cipher.ts'
+import { KcpError } from '../core/errors.ts'
+import { isLater, type PacketCipher } from '../crypto/packet-cipher.ts'
 import { SHARDS_MAX } from '../fec/reed-solomon.ts'
 
 /** Forward error correction; kcp-go's, and kcptun's `--datashard` and `--parityshard`. */
@@ -28,7 +29,12 @@ export interface ResolvedFec {
 /** Throws ERR_KCP_CONFIG for what is out of range. Absent: no FEC. */
 export function requireFec(fec: FecOptions | undefined): ResolvedFec | undefined {
   if (fec === undefined) return undefined
-  if (typeof fec !== 'object' || fec === null) throw configError('fec', fec, '{ data, parity }')
+  if (typeof fec !== 'object' || fec === null || Array.isArray(fec)) {
+    throw configError('fec', fec, '{ data, parity }')
+  }
+  if (isLater(fec)) {
+    throw configError('fec', fec, '{ data, parity }, and no Promise: await it first')
+  }
   for (const field of Object.keys(fec)) {
     if (!['data', 'parity', 'autotune'].includes(field)) {
       throw configError(
@@ -44,15 +50,81 @@ export function requireFec(fec: FecOptions | undefined): ResolvedFec | undefined
   return { data, parity, autotune }
 }
 
-/** Throws ERR_KCP_CONFIG unless `cipher` is a packet cipher, or undefined. */
+/** Throws ERR_KCP_CONFIG unless `cipher` is a packet cipher, or undefined. What it is instead may be a secret: not shown. */
 export function requireCipher(cipher: PacketCipher | undefined): void {
   if (cipher === undefined) return
-  const { seal, open, headroom, tailroom } = (cipher ?? {}) as Partial<PacketCipher>
-  if (typeof seal !== 'function' || typeof open !== 'function') {
-    throw configError('crypto', cipher, 'a packet cipher, such as aesGcmCipher(key)')
+  const given: unknown = cipher
+  if (typeof given !== 'object' || given === null || given instanceof Uint8Array) {
+    const hint = typeof given === 'function' ? '; call the function with the key' : ''
+    refuseCipher('crypto', `${kindOf(given)}${hint}`, A_CIPHER)
   }
-  requireInteger('crypto.headroom', headroom, 0, CIPHER_MAX)
-  requireInteger('crypto.tailroom', tailroom, 0, CIPHER_MAX)
+  if (isLater(given)) {
+    refuseCipher('crypto', 'a Promise; await it first', A_CIPHER)
+  }
+  const { seal, open, fork, headroom, tailroom } = partsOf(cipher)
+  requireMethod('seal', seal)
+  requireMethod('open', open)
+  if (fork !== undefined) requireMethod('fork', fork)
+  requireRoom('headroom', headroom)
+  requireRoom('tailroom', tailroom)
+}
+
+/** The cipher of one end: it does not take for the peer's what it sealed itself. Throws ERR_KCP_CONFIG. */
+export function ownCipher(cipher: PacketCipher | undefined): PacketCipher | undefined {
+  if (cipher?.fork === undefined) return cipher
+  const own: PacketCipher | undefined = cipher.fork()
+  if (own === undefined) refuseCipher('crypto.fork()', 'undefined', A_CIPHER)
+  requireCipher(own)
+  if (own.headroom !== cipher.headroom || own.tailroom !== cipher.tailroom) {
+    const got = `one with ${own.headroom} and ${own.tailroom} bytes`
+    refuseCipher(
+      'crypto.fork()',
+      got,
+      `a cipher with ${cipher.headroom} bytes in front and ${cipher.tailroom} behind`,
+    )
+  }
+  return own
+}
+
+function partsOf(cipher: PacketCipher): Partial<PacketCipher> {
+  try {
+    const { seal, open, fork, headroom, tailroom } = cipher
+    return { seal, open, headroom, tailroom, ...(fork === undefined ? {} : { fork }) }
+  } catch {
+    return refuseCipher('crypto', 'an object that throws when it is read', A_CIPHER)
+  }
+}
+
+const A_CIPHER = 'a packet cipher, such as aesGcmCipher(key)'
+
+function requireMethod(name: string, value: unknown): void {
+  const allowed = 'a function that returns its result, and no Promise'
+  if (typeof value !== 'function') refuseCipher(`crypto.${name}`, kindOf(value), allowed)
+  // What it would seal later leaves unsealed now.
+  if (Object.prototype.toString.call(value) === '[object AsyncFunction]') {
+    refuseCipher(`crypto.${name}`, 'an async function', allowed)
+  }
+}
+
+function requireRoom(name: string, value: unknown): void {
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > CIPHER_MAX) {
+    const got = typeof value === 'number' ? String(value) : kindOf(value)
+    refuseCipher(`crypto.${name}`, got, `a whole number within 0..${CIPHER_MAX}`)
+  }
+}
+
+function refuseCipher(field: string, got: string, allowed: string): never {
+  throw new KcpError('ERR_KCP_CONFIG', `${field} must be ${allowed}, got ${got}`, {
+    detail: { field, value: got, allowed },
+  })
+}
+
+/** What a value is, without a character of it. */
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (value instanceof Uint8Array) return `${value.length} bytes`
+  if (typeof value === 'string') return `a text of ${value.length} characters`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 /** More than this in front or behind is no cipher's, bytes. */

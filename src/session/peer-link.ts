@@ -7,7 +7,7 @@
  * @module
  */
 import { configError, MTU_MIN } from '../core/config.ts'
-import { OpenResult, type PacketCipher } from '../crypto/packet-cipher.ts'
+import { isLater, OpenResult, type PacketCipher } from '../crypto/packet-cipher.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 import { WorkBuffer } from './work-buffer.ts'
 
@@ -16,7 +16,7 @@ export class Traffic {
   /** On the wire. */
   datagramsOut = 0
   bytesOut = 0
-  /** What the codec refused, either way. */
+  /** What the codec refused, either way, and what the cipher could not seal. */
   codecDrops = 0
   /** By the cipher. `refused`: could not be opened. */
   sealed = 0
@@ -100,15 +100,13 @@ export class PeerLink<Peer> {
   /** Seals and sends `[start, end)` of a buffer that was borrowed here, with headroom and tailroom around it. */
   sendWork(work: WorkBuffer, start: number, end: number): void {
     const { headroom, tailroom } = this
-    this.seal(work.bytes, start, end)
-    this.encode(work.view(start - headroom, end + tailroom), true)
+    if (this.seal(work.bytes, start, end)) this.encode(work.view(start - headroom, end + tailroom), true)
   }
 
   /** Seals and sends `[start, end)` of somebody's buffer, in which it has headroom in front and tailroom behind. */
   sendInPlace(buffer: Uint8Array, start: number, end: number): void {
     const { headroom, tailroom } = this
-    this.seal(buffer, start, end)
-    this.encode(buffer.subarray(start - headroom, end + tailroom), false)
+    if (this.seal(buffer, start, end)) this.encode(buffer.subarray(start - headroom, end + tailroom), false)
   }
 
   /** Hands up what a datagram from the wire holds: nothing, one plain datagram or several. */
@@ -147,7 +145,14 @@ export class PeerLink<Peer> {
     const { cipher, traffic, total } = this
     if (cipher === undefined) return datagram
     const end = datagram.length
-    if (cipher.open(datagram, 0, end) !== OpenResult.Opened) {
+    let result: unknown
+    try {
+      result = cipher.open(datagram, 0, end)
+      isLater(result)
+    } catch {
+      // A cipher that throws on what a stranger sent has not opened it.
+    }
+    if (result !== OpenResult.Opened) {
       traffic.refused++
       total.refused++
       return undefined
@@ -157,11 +162,21 @@ export class PeerLink<Peer> {
     return datagram.subarray(this.headroom, end - this.tailroom)
   }
 
-  private seal(buffer: Uint8Array, start: number, end: number): void {
-    if (this.cipher === undefined) return
-    this.cipher.seal(buffer, start, end)
+  /** false: it could not be sealed, and must not leave. That is loss, as with a codec. */
+  private seal(buffer: Uint8Array, start: number, end: number): boolean {
+    if (this.cipher === undefined) return true
+    let sealed = false
+    try {
+      // A Promise would seal it when it has left already.
+      sealed = !isLater(this.cipher.seal(buffer, start, end))
+    } catch {}
+    if (!sealed) {
+      this.dropped()
+      return false
+    }
     this.traffic.sealed++
     this.total.sealed++
+    return true
   }
 
   private dropped(): void {

@@ -12,6 +12,7 @@
  * @module
  */
 import type { Kcp } from '../core/kcp.ts'
+import type { MemoryBudget } from '../core/receive-window.ts'
 import { AutotuneDecoder } from '../fec/autotune.ts'
 import { FecCounters } from '../fec/counters.ts'
 import { FecDecoder } from '../fec/decoder.ts'
@@ -57,6 +58,8 @@ export interface PipelineOptions<Peer> {
   readonly mtu: number
   readonly now: () => number
   readonly warn: Warn
+  /** What all sessions of a listener may keep together: FEC's shards count too. */
+  readonly memory?: MemoryBudget
 }
 
 /** So many shards that do not fit the parameters, and more than were rebuilt: they are others'. */
@@ -76,6 +79,9 @@ export class Pipeline<Peer> {
   private readonly maxDatagram: number
   private readonly now: () => number
   private readonly warn: Warn
+  private readonly memory: MemoryBudget | undefined
+  /** Its sessions are over: nothing is kept any more. */
+  private over = false
   /** Whether the peer's address is; before it is, little memory is spent on it. */
   proven = false
   private warned = false
@@ -96,6 +102,7 @@ export class Pipeline<Peer> {
     this.maxDatagram = options.mtu + FEC_OVERHEAD
     this.now = options.now
     this.warn = options.warn
+    this.memory = options.memory
     this.overhead = link.overhead + (fec === undefined ? 0 : FEC_OVERHEAD)
     const outOfBand = fec !== undefined || link.ours
     this.outOfBandOverhead = outOfBand ? link.overhead + OUT_OF_BAND_OVERHEAD : -1
@@ -138,7 +145,7 @@ export class Pipeline<Peer> {
   takeShard(kind: FecKind, datagram: Uint8Array, now: number, each: (segments: Uint8Array) => void): void {
     this.counters ??= new FecStats()
     const { counters, fec } = this
-    if (fec === undefined || this.decoding) {
+    if (fec === undefined || this.decoding || this.over) {
       // Data went to its session.
       if (kind === FecKind.Data) counters.data++
       else {
@@ -159,6 +166,7 @@ export class Pipeline<Peer> {
       }
     } finally {
       this.decoding = false
+      if (this.over) this.trim()
     }
     if (!this.warned && kind === FecKind.Parity) this.watch(counters, fec)
   }
@@ -188,6 +196,13 @@ export class Pipeline<Peer> {
     this.used = false
     this.encoder?.trim()
     this.decoder?.trim()
+  }
+
+  /** All its sessions are over: gives its memory back for good. */
+  release(): void {
+    this.over = true
+    // What a session is being handed lies in it.
+    if (!this.decoding) this.trim()
   }
 
   stats(): PathStats {
@@ -245,7 +260,7 @@ export class Pipeline<Peer> {
     const shape = { dataShards: data, parityShards: parity }
     // Peers may be told a larger mtu than we.
     const maxDatagram = Math.max(this.maxDatagram, DATAGRAM_OF_PEERS)
-    const options = { conv, channels, maxDatagram, counters: this.counters! }
+    const options = { conv, channels, maxDatagram, counters: this.counters!, budget: this.memory }
     return autotune ? new AutotuneDecoder(options, shape) : new FecDecoder({ ...options, ...shape })
   }
 

@@ -72,6 +72,8 @@ export interface SessionOptions {
   readonly path?: SessionPath
   /** What all sessions of a listener may keep for their readers together. */
   readonly memory?: MemoryBudget
+  /** Has this session be run at the end of the turn: something that it does not know of asks for it. */
+  readonly wake?: (session: KcpSession) => void
   /** Channel 0 of the same peer, when this is another one of its channels: hearing one of them is hearing all. */
   readonly lead?: KcpSession | undefined
   /**
@@ -302,6 +304,11 @@ export class KcpSession implements Task {
     this.kcp.peer.fits = (ts) => this.notices.clock.fits(ts, this.receivedAt)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
+    this.kcp.onWindowOpened = () => {
+      if (this.closed) return
+      this.windowOpened()
+      options.wake?.(this)
+    }
     this.kcp.overhead = options.overhead ?? 0
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
@@ -714,6 +721,7 @@ export class KcpSession implements Task {
   // ---- time (Task) -----------------------------------------------------------------------------------------
 
   run(now: number): boolean {
+    this.kcp.keepTime(this.ts(now))
     // Before the application is asked for more: what expired made room.
     if (now >= this.expireAt && !this.closed) this.expire(now)
     // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
@@ -1039,8 +1047,11 @@ export class KcpSession implements Task {
   /** `told`: whether the window was to be told anyway, before this read. */
   private afterRead(size: number, told: boolean): void {
     this.bytesRead += size
-    if (told || !this.kcp.probe.tellPending) return
     // The window was closed, and this read opened it.
+    if (!told && this.kcp.probe.tellPending) this.windowOpened()
+  }
+
+  private windowOpened(): void {
     this.urgent = true
     this.retells = RETELLS
     this.retellAt = this.flushedAt + this.kcp.rtt.rto

@@ -81,6 +81,7 @@ export class SessionPair {
       clockOffset: prng.u32(),
       now: clock.now(),
       send: link.send,
+      wake: (one) => this.scheduler.touch(one),
     })
     this.scheduler.add(this.client)
     this.watch(this.client)

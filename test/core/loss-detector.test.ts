@@ -1,7 +1,9 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
+import { Kcp } from '../../src/core/kcp.ts'
 import { LossDetector } from '../../src/core/loss-detector.ts'
-import { Trace } from '../support/trace.ts'
+import { parseTrace } from '../../src/sim/trace.ts'
+import { CONV, Trace } from '../support/trace.ts'
 
 /** `lossDetection: 'time'`, no window in the way, and a first round trip of 100 ms. */
 function timed(settings = {}): Trace {
@@ -51,6 +53,80 @@ test('the share of first transmissions that do not arrive is measured by the ts 
   ok(Math.abs(detector.loss - 0.1) < 0.06, String(detector.loss))
   equal(detector.spurious, 0)
   equal(detector.shortest, 100)
+})
+
+test('a first transmission that a copy of it overtook is not lost while it may still come', () => {
+  for (const start of [0, 0x7fff_ff00, 0x8000_0000, 0xffff_ff00]) {
+    const detector = new LossDetector()
+    const at = (ms: number): number => (start + ms) >>> 0
+    detector.acked(1, at(20), at(120), at(0), at(0), 100)
+    equal(detector.loss, 0)
+    detector.settle(at(120 + 149))
+    equal(detector.loss, 0, 'one round trip and 50 ms')
+    detector.settle(at(120 + 150))
+    ok(detector.loss > 0, `from ${start}`)
+  }
+  const late = new LossDetector()
+  late.acked(1, 20, 120, 0, 0, 100)
+  late.late(1, 21)
+  late.late(2, 0)
+  late.late(1, 0)
+  late.settle(1_000)
+  equal(late.loss, 0, 'its own ACK came')
+})
+
+test('the ACK of a late datagram answers for all that it began with', () => {
+  const detector = new LossDetector()
+  for (const sn of [4, 5, 6]) detector.acked(sn, 20, 120, 0, 0, 100)
+  detector.acked(7, 20, 120, 1, 1, 100)
+  detector.late(5, 0)
+  detector.settle(1_000)
+  // sn 4 and sn 7 were lost: two of four.
+  ok(Math.abs(detector.loss - 2 / 67) < 0.002, String(detector.loss))
+})
+
+test('sixty-four first transmissions are waited for; of more the oldest counts as lost', () => {
+  const detector = new LossDetector()
+  for (let sn = 0; sn < 64; sn++) detector.acked(sn, 500, 600, 400 + sn, 400 + sn, 100)
+  equal(detector.loss, 0)
+  detector.acked(64, 500, 600, 464, 464, 100)
+  const one = detector.loss
+  ok(one > 0 && one < 0.02)
+  detector.late(0, 400)
+  equal(detector.loss, one, 'that was given up')
+  for (let sn = 1; sn < 65; sn++) detector.late(sn, 400 + sn)
+  ok(detector.loss < one)
+  detector.settle(10_000)
+  ok(detector.loss < one)
+})
+
+test('copies that arrive before the first transmission, or with it, are no losses, whoever receives', () => {
+  for (const hardening of [true, false]) {
+    const t = new Trace({ nodelay: 1, interval: 10, nc: true, hardening: true, redundancy: 1 }).at(0)
+    t.send('zero').expect('push sn=0').at(100).input('ack sn=0 una=1 ts=0').skip()
+    let out: Uint8Array[] = []
+    const peer = new Kcp(CONV, (datagram) => out.push(datagram.slice()), { hardening })
+    peer.update(0)
+    peer.tryInput(parseTrace('push sn=0 ts=0 "zero"', { conv: CONV }), 0)
+    peer.flush(0)
+    // Each datagram of ours waits 45 ms when it is an odd one: the next one, with the copy, overtakes it or comes along.
+    let way: { at: number; datagram: Uint8Array }[] = []
+    for (let i = 0, now = 200; i < 1_200; i++, now += 10) {
+      if (i % 2 === 0) {
+        t.at(now).send('x').flush()
+        for (const datagram of t.take()) way.push({ at: now + (i % 4 === 0 ? 45 : 20), datagram })
+      }
+      const due = way.filter(({ at }) => at <= now)
+      way = way.filter(({ at }) => at > now)
+      for (const { datagram } of due) peer.tryInput(datagram, now)
+      if (due.length > 0) peer.flush(now)
+      t.clock(now)
+      for (const datagram of out) t.input(datagram)
+      out = []
+    }
+    ok(t.kcp.counters.repeats > 100, `${t.kcp.counters.repeats} copies`)
+    equal(t.kcp.stats().loss, 0, `hardening ${hardening}`)
+  }
 })
 
 test('the shortest round trip is one of late, wherever the clock stands', () => {

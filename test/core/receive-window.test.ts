@@ -463,3 +463,29 @@ test('what was stored apart is given back once', () => {
   window.drop()
   equal(freed, 1)
 })
+
+test('a payload that is too long for a cell is copied from the cell that its datagram lies in', () => {
+  for (const [mtu, later] of [
+    [2_000, 2_000],
+    [5_000, 5_000],
+    [8_972, 8_972],
+    [9_000, 1_400],
+  ] as const) {
+    const window = new ReceiveWindow()
+    window.segmentSize = mtu - 24
+    // A full segment gives the cells their size, in whole lines of a cache.
+    ok(storePart(window, 0, 0, new Uint8Array(mtu), 24, mtu - 24))
+    window.segmentSize = later - 24
+    const size = later === mtu ? Math.ceil(mtu / 64) * 64 - 48 : 2_000
+    const datagram = Uint8Array.from({ length: size + 48 }, (_, i) => i)
+    window.begin(datagram)
+    ok(window.store(1, 0, 24, 0))
+    ok(window.store(2, 0, 48, size))
+    window.end()
+    window.take(null, false)
+    window.take(null, false)
+    const into = new Uint8Array(size)
+    equal(window.take(into, false), size)
+    deepEqual(into, datagram.subarray(48), `mtu ${mtu}, then ${later}`)
+  }
+})

@@ -102,13 +102,14 @@ test('without losses by time and without repeats nothing is measured or repeated
   t.send('a').at(110).expect('push sn=1')
   t.send('b').at(150).expect('push sn=2 | push sn=1')
   t.at(250).input('ack sn=2 una=1 ts=150 | ack sn=1 una=3 ts=150')
+  t.at(400)
   ok(t.kcp.stats().loss > 0)
   t.send('c').skip()
   ok(t.kcp.repeatAt !== undefined)
   t.kcp.applyConfig({ lossDetection: 'count', redundancy: 0 })
   deepEqual([t.kcp.config.redundancy, t.kcp.stats().redundancy, t.kcp.stats().loss], [0, 0, 0])
   equal(t.kcp.repeatAt, undefined)
-  t.at(300).expect()
+  t.at(450).expect()
 })
 
 test('other settings leave the time at which something counts as lost', () => {
@@ -126,9 +127,10 @@ test('the share that is lost is taken as measured while nothing was repeated', (
   t.send('b').at(150).expect('push sn=2')
   t.at(250).input('ack sn=2 una=1 ts=150').expect('push sn=1 ts=250')
   t.at(251).input('ack sn=1 una=3 ts=250')
+  t.at(401)
   const { loss } = t.kcp.stats()
   ok(loss > 0)
-  t.input('ack sn=1 una=3 ts=110', 'ack sn=2 una=3 ts=150')
+  t.input('ack sn=1 una=3 ts=250', 'ack sn=2 una=3 ts=150')
   deepEqual([t.kcp.counters.staleAcks, t.kcp.counters.repeats, t.kcp.stats().loss], [2, 0, loss])
 })
 

@@ -69,6 +69,22 @@ export function segments(prng: Prng, known: Known): Uint8Array {
   )
 }
 
+/** A datagram of one to three PUSHes that is about as long as an mtu, or as its whole lines of a cache. */
+export function large(prng: Prng, mtu: number, conv: number, rcvNxt: number): Uint8Array {
+  const size = Math.max(KCP_OVERHEAD, Math.ceil(mtu / 64) * 64 + prng.int(-70, 6))
+  const bytes = new Uint8Array(size)
+  const count = prng.int(1, 3)
+  let at = 0
+  for (let i = 1; i <= count && at + KCP_OVERHEAD <= size; i++) {
+    const left = size - at - KCP_OVERHEAD
+    const len = i === count ? left : Math.min(left, prng.chance(0.5) ? 0 : prng.int(0, left))
+    const sn = (rcvNxt + prng.int(0, 6)) >>> 0
+    writeHeader(bytes, at, conv, Command.Push, 0, 128, 0, sn, 0, len)
+    at += KCP_OVERHEAD + len
+  }
+  return bytes.subarray(0, at)
+}
+
 /** Live traffic, from which inputs are made. */
 export class Traffic {
   private readonly kept: Uint8Array[] = []

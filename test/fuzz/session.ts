@@ -48,10 +48,13 @@ const OPS = [
   'wait',
   'refused',
   'larger',
+  'settings',
 ] as const
 /** How often each is made, of their sum. */
-const WEIGHTS = [20, 18, 10, 4, 4, 6, 16, 12, 0.7, 0.7, 0.3, 1, 2, 3, 4, 0.1, 0.3]
-const WEIGHT = WEIGHTS.reduce((sum, one) => sum + one, 0)
+const WEIGHTS = [20, 18, 10, 4, 4, 6, 16, 12, 0.7, 0.7, 0.3, 1, 2, 3, 4, 0.1, 0.3, 0]
+/** The same where settings change. */
+const LIVE_WEIGHTS = WEIGHTS.map((weight, op) => (OPS[op] === 'settings' ? 3 : weight))
+const MTUS = [60, 500, 1_400, 1_500, 1_536, 2_000, 5_000, 8_972, 9_000]
 
 interface Wire {
   readonly datagram: Uint8Array
@@ -60,7 +63,10 @@ interface Wire {
   readonly slot: number
 }
 
-export function session(prng: Prng): Subject {
+/** `live`: with mtus of any size, and settings that change while a session is under way. */
+export function session(prng: Prng, live: boolean = false): Subject {
+  const weights = live ? LIVE_WEIGHTS : WEIGHTS
+  const weight = weights.reduce((sum, one) => sum + one, 0)
   const clock = new VirtualClock(2 * prng.u32())
   const scheduler = new Scheduler(clock)
   const channels = prng.chance(0.3) ? 3 : 1
@@ -69,9 +75,9 @@ export function session(prng: Prng): Subject {
   const limits = { maxConnections: 24, maxPending: 12, maxPendingPerHost: 6, maxMemory: 60_000 }
   const configOf = () =>
     resolveSessionConfig({
-      preset: (['default', 'fast', 'turbo', 'kcpGo'] as const)[prng.int(0, 3)]!,
+      preset: (['default', 'fast', 'turbo', 'kcpGo'] as const)[prng.int(0, live ? 2 : 3)]!,
       kcp: {
-        mtu: prng.int(120, 1400),
+        mtu: live ? prng.int(120, 9_000) : prng.int(120, 1400),
         sndWnd: prng.int(1, 64),
         rcvWnd: prng.int(4, 64),
         streamMode: prng.chance(0.3),
@@ -84,7 +90,7 @@ export function session(prng: Prng): Subject {
       keepAlive: prng.chance(0.5) ? 1_000 : 0,
       stallTimeout: prng.chance(0.8) ? 5_000 : 0,
       lingerTimeout: 1_000,
-      maxRecvBytes: prng.int(3_000, 30_000),
+      maxRecvBytes: live ? prng.int(3_000, 60_000) : prng.int(3_000, 30_000),
     })
 
   const queue: Wire[] = []
@@ -263,6 +269,13 @@ export function session(prng: Prng): Subject {
         clients[x % CLIENTS]!.largerDatagrams(y * 8)
         acceptor.largerDatagrams({ address: '10.0.0.1', port: x % CLIENTS }, y * 8)
         return
+      case 'settings': {
+        const { kcp } = end
+        if (end.closed) break
+        if (y & 1) kcp.setMtu(MTUS[(y >> 1) % MTUS.length]!)
+        else kcp.setWindow(1 + (y >> 2), 1 + y)
+        break
+      }
       default:
         clock.advance(2 ** (x % 15))
         return
@@ -292,8 +305,10 @@ export function session(prng: Prng): Subject {
         require(closed === (closeReason !== undefined), `closed: ${closed}, because: ${closeReason}`)
         const { rcv, snd } = kcp
         require(rcv.bytes >= 0 && snd.bytes >= 0 && snd.inFlight >= 0, 'negative counts')
-        require(snd.inFlight <= kcp.sndWnd, `${snd.inFlight} segments in flight`)
-        require(rcv.queued + rcv.early <= 2 * rcv.rcvWnd, `${rcv.queued} and ${rcv.early} segments received`)
+        // What is in flight, or here, stays so when a window shrinks.
+        const [sndWnd, rcvWnd] = live ? [64, 256] : [kcp.sndWnd, rcv.rcvWnd]
+        require(snd.inFlight <= sndWnd, `${snd.inFlight} segments in flight`)
+        require(rcv.queued + rcv.early <= 2 * rcvWnd, `${rcv.queued} and ${rcv.early} segments received`)
       }
     }
   }
@@ -321,9 +336,9 @@ export function session(prng: Prng): Subject {
 
   return {
     make() {
-      let draw = prng.next() * WEIGHT
+      let draw = prng.next() * weight
       let op = 0
-      while (op < OPS.length - 1 && draw >= WEIGHTS[op]!) draw -= WEIGHTS[op++]!
+      while (op < OPS.length - 1 && draw >= weights[op]!) draw -= weights[op++]!
       const x = prng.int(0, 255)
       let rest: Uint8Array = new Uint8Array()
       if (OPS[op] === 'change') {

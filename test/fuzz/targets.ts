@@ -28,14 +28,20 @@ import { VirtualClock } from '../../src/sim/clock.ts'
 import type { Prng } from '../../src/sim/prng.ts'
 import { resolveSmuxConfig, SmuxEngine } from '../../src/smux/index.ts'
 import { encodeBlock, encodedBound, SnappyDecoder, SnappyEncoder } from '../../src/snappy/index.ts'
-import { mutated, noise, segments, Traffic } from './mutate.ts'
+import { large, mutated, noise, segments, Traffic } from './mutate.ts'
 import { secure } from './secure.ts'
 import { session } from './session.ts'
 import { type Open, require, type Subject } from './subject.ts'
 
 const CONV = 0x51515151
 
-/** An engine in the middle of a conversation. */
+/** Sizes at which cells, frames and jumbo frames end, and any other. */
+const MTUS = [50, 88, 512, 1_400, 1_500, 1_536, 2_000, 5_000, 8_972, 9_000]
+function anyMtu(prng: Prng): number {
+  return prng.chance(0.5) ? prng.int(50, 9_000) : MTUS[prng.int(0, MTUS.length - 1)]!
+}
+
+/** An engine in the middle of a conversation. Its settings, and the peer's, may change as it goes on. */
 function engine(prng: Prng): Subject {
   const hardened = prng.chance(0.8)
   const settings = {
@@ -44,7 +50,7 @@ function engine(prng: Prng): Subject {
     interval: 10,
     resend: prng.int(0, 2),
     nc: prng.chance(0.5),
-    mtu: prng.int(50, 200),
+    mtu: prng.chance(0.3) ? anyMtu(prng) : prng.int(50, 200),
     sndWnd: prng.int(1, 64),
     rcvWnd: 128,
     streamMode: prng.chance(0.3),
@@ -56,8 +62,20 @@ function engine(prng: Prng): Subject {
   let fromPeer: Uint8Array[] = []
   const kcp = new Kcp(CONV, (datagram) => toPeer.push(datagram.slice()), settings)
   // A peer's segments may be larger than ours, also than most cells of the window are.
-  const peerMtu = prng.chance(0.2) ? prng.int(200, 4000) : settings.mtu
-  const longest = peerMtu > 200 ? 4000 : 100
+  const peerMtu = prng.chance(0.2) ? anyMtu(prng) : settings.mtu
+  const longest = peerMtu > 200 ? 10_000 : 100
+  const live = prng.chance(0.5)
+  let [sndWnd, rcvWnd] = [settings.sndWnd, 128]
+  const change = (one: Kcp): void => {
+    if (prng.chance(0.5)) one.setMtu(anyMtu(prng))
+    else {
+      one.setWindow(prng.int(1, 64), prng.int(1, 300))
+      if (one !== kcp) return
+      // What is in flight, or here, stays so when a window shrinks.
+      sndWnd = Math.max(sndWnd, kcp.sndWnd)
+      rcvWnd = Math.max(rcvWnd, kcp.rcvWnd)
+    }
+  }
   const peer = new Kcp(CONV, (datagram) => fromPeer.push(datagram.slice()), { ...settings, mtu: peerMtu })
   let now = prng.u32()
   kcp.update(now)
@@ -67,7 +85,12 @@ function engine(prng: Prng): Subject {
     make() {
       // Now and then so long that window probes, RTOs and the ends of links are due.
       now = (now + (prng.chance(0.02) ? 2 ** prng.int(4, 18) : prng.int(0, 12))) >>> 0
-      if (prng.chance(0.3) && peer.waitSnd() < 64) peer.send(message.subarray(0, prng.int(0, longest)))
+      if (live && prng.chance(0.03)) change(prng.chance(0.5) ? kcp : peer)
+      if (prng.chance(0.3) && peer.waitSnd() < 64) {
+        // No message of more fragments than it may have.
+        const most = prng.chance(0.5) ? longest : 100
+        peer.send(message.subarray(0, prng.int(0, Math.min(most, 127 * peer.mss))))
+      }
       if (prng.chance(0.3) && kcp.waitSnd() < 64) kcp.send(message.subarray(0, prng.int(0, 100)))
       for (const datagram of toPeer) if (prng.chance(0.9)) peer.tryInput(datagram, now)
       toPeer = []
@@ -80,6 +103,7 @@ function engine(prng: Prng): Subject {
       if (kind < 0.4) return traffic.pick(prng, false)
       if (kind < 0.7) return traffic.pick(prng, true)
       const { sndUna, sndNxt, rcvNxt } = kcp
+      if (prng.chance(0.15)) return large(prng, kcp.mtu, CONV, rcvNxt)
       return segments(prng, { conv: CONV, una: sndUna, nxt: sndNxt, rcvNxt, now })
     },
     feed(input) {
@@ -87,8 +111,8 @@ function engine(prng: Prng): Subject {
       require(result <= 0 && result >= -3, `an answer of ${result}`)
       input.fill(0xdd)
       const { rcv, snd } = kcp
-      require(rcv.queued + rcv.early <= 2 * rcv.rcvWnd, `${rcv.queued} and ${rcv.early} segments received`)
-      require(snd.inFlight >= 0 && snd.inFlight <= kcp.sndWnd, `${snd.inFlight} segments in flight`)
+      require(rcv.queued + rcv.early <= 2 * rcvWnd, `${rcv.queued} and ${rcv.early} segments received`)
+      require(snd.inFlight >= 0 && snd.inFlight <= sndWnd, `${snd.inFlight} segments in flight`)
       require(rcv.bytes >= 0 && snd.bytes >= 0, 'negative bytes')
       if (hardened) require(kcp.rtt.rto >= 1 && kcp.rtt.rto <= 60_000, `an RTO of ${kcp.rtt.rto}`)
       kcp.flush(now)
@@ -400,6 +424,8 @@ export const TARGETS: Readonly<Record<string, Open>> = {
   engine,
   acceptor,
   session,
+  /** Sessions with mtus of all sizes, whose mtus and windows change as they go on. */
+  settings: (prng) => session(prng, true),
   fec,
   cipher,
   api,
