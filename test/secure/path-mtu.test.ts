@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { PathMtu } from '../../src/secure/index.ts'
+import { PathMtu, RECORD_OVERHEAD } from '../../src/secure/index.ts'
 import { World } from '../support/pair.ts'
 import { Roaming } from './roaming.ts'
 import { Bench } from './support.ts'
@@ -192,6 +192,12 @@ test('a conversation that has grown goes on over a path that shrinks, with and w
     world.network.set({ mtu: 1_300 })
     if (move) transport.move()
     await world.until(() => got === 600_000 && back === 500_000, 60_000)
+    await world.run(30_000)
+    // What is cut from now on fits one record.
+    const fits = 1_300 - RECORD_OVERHEAD
+    ok(client.config.mtu <= fits && client.config.mtu > fits - 16, `${client.config.mtu}`)
+    // A server searches while it is heard.
+    ok(server.config.mtu <= fits, `${server.config.mtu}`)
     let largest = 0
     world.network.tap = ({ event }, datagram) => {
       if (event === 'send') largest = Math.max(largest, datagram.length)
