@@ -1,5 +1,5 @@
 /**
- * What somebody does who records initiations, sends them again and forges source addresses, but has no key.
+ * Attacks without a key: initiations are recorded and sent again, and source addresses are forged.
  * @module
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'

@@ -32,7 +32,7 @@ test('one host has an eighth of the associations, unless another number is given
 
 const psk = new Uint8Array(32).fill(0x5a)
 const yes = (): boolean => true
-/** What each role refuses, and the field that is to blame. */
+/** Options that a role refuses, and the field that is to blame. */
 const WRONG: readonly (readonly ['client' | 'server', unknown, string])[] = [
   ...[null, undefined, 0, '', 'ZZZZ', true, [], psk, () => psk].map(
     (security) => ['server', security, 'security'] as const,

@@ -30,7 +30,7 @@ test('parts are joined in whatever order they come, and so are those of several 
   deepEqual([store.size, store.bytes], [0, 0])
 })
 
-test('what is no part is refused', () => {
+test('a malformed part is refused', () => {
   const store = new PartStore()
   for (const hex of [
     '',
@@ -45,7 +45,7 @@ test('what is no part is refused', () => {
   deepEqual([store.size, store.bytes], [0, 0])
 })
 
-test('what a peer begins and does not end is bounded: 16 datagrams, and 64 KiB', () => {
+test('datagrams that a peer begins and does not end are bounded: 16 of them, and 64 KiB', () => {
   const store = new PartStore()
   for (let id = 0; id < 1_000; id++) {
     equal(store.add(partOf(new Uint8Array(100), id, 0, 10)), null)

@@ -54,7 +54,7 @@ test('a black hole is found within 8 s, and the smaller size is searched', () =>
   ok(mtu.size <= 1_400 && mtu.size > 1_400 - 16, `${mtu.size}`)
 })
 
-test('what was probed on a former path says nothing about the present one', () => {
+test('an answer from a former path says nothing about the present one', () => {
   const mtu = new PathMtu(1_200, 1_500)
   equal(mtu.probe(0), 1_500)
   const former = mtu.path
