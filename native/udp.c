@@ -760,12 +760,22 @@ static napi_value start(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* connect(address, port): ties the socket to one peer. */
+/*
+ * connect(address, port): ties the socket to one peer; again, with the source address that fits by now: the kernel keeps
+ * the one of the first time until the socket is untied. When it fails the socket is tied to nobody, and sends by address.
+ */
 static napi_value connect_to(napi_env env, napi_callback_info info) {
   napi_value args[2];
   struct sockaddr_storage to;
   Socket *socket = receiver(env, info, 2, args, true);
   if (socket == NULL || !address_of(env, socket->family, args[0], args[1], &to)) return NULL;
+  if (socket->connected) {
+    struct sockaddr_storage nobody;
+    memset(&nobody, 0, sizeof nobody);
+    nobody.ss_family = AF_UNSPEC;
+    socket->connected = false;
+    connect(socket->fd, (struct sockaddr *)&nobody, size_of(socket->family));
+  }
   int failed;
   do failed = connect(socket->fd, (struct sockaddr *)&to, size_of(socket->family));
   while (failed < 0 && errno == EINTR);

@@ -330,7 +330,13 @@ function parsePatience(waitForPeer: boolean | number | undefined): number {
 async function openTransport(
   options: KcpConnectOptions,
   bufferSize: number,
-): Promise<{ readonly transport: DatagramTransport; readonly peer: PeerAddress; readonly owned: boolean }> {
+): Promise<{
+  readonly transport: DatagramTransport
+  readonly peer: PeerAddress
+  readonly owned: boolean
+  /** Ties a socket of ours to the peer again, from the local address that fits by now. A failure is loss. */
+  readonly reconnect?: () => void
+}> {
   const { host = 'localhost', port, signal } = options
   if (options.transport !== undefined) {
     return {
@@ -354,7 +360,9 @@ async function openTransport(
   })
   try {
     // The peer's address as the system writes it: what its datagrams will come from.
-    return { transport, peer: await transport.connect(peer), owned: true }
+    const connected = await transport.connect(peer)
+    const reconnect = (): void => void transport.connect(connected).catch(() => undefined)
+    return { transport, peer: connected, owned: true, reconnect }
   } catch (error) {
     await transport.close()
     throw error

@@ -18,7 +18,7 @@ import {
 } from '../secure/index.ts'
 import { hostOf, peerKey } from '../session/acceptor.ts'
 import type { Clock, DatagramTransport, PeerAddress } from '../session/transport.ts'
-import { nodePrimitives } from './secure-primitives.ts'
+import { nodePrimitives, publicKeyOf } from './secure-primitives.ts'
 
 /**
  * `security` of either end: a shared key (`psk`), or a key pair, beside which a client has the server's public key
@@ -48,13 +48,27 @@ const FIELDS: ReadonlySet<string> = new Set([
 /** Throws ERR_KCP_CONFIG unless `security` is one for this role, or undefined. */
 export function requireSecurity(security: KcpSecurity | undefined, role: 'client' | 'server'): void {
   if (security === undefined) return
-  identityOf(security as SharedKey, role, nodePrimitives)
+  const { keyPair } = identityOf(security as SharedKey, role, nodePrimitives)
+  if (keyPair !== undefined && !equalKeys(publicKeyOf(keyPair.privateKey), keyPair.publicKey)) {
+    throw configError(
+      'security.keyPair.publicKey',
+      'another one',
+      'the public key of its privateKey, as generateKeyPair() and publicKeyOf() make it',
+    )
+  }
   resolveTuning(security)
   resolveSecureLimits(security)
   for (const field of Object.keys(security)) {
-    if (!FIELDS.has(field))
-      throw configError(`security.${field}`, 'a value', 'absent: there is no such option')
+    if (FIELDS.has(field)) continue
+    const path = `security.${field}`
+    throw new KcpError('ERR_KCP_CONFIG', `unknown option '${path}'; allowed: ${[...FIELDS].join(', ')}`, {
+      detail: { field: path, allowed: [...FIELDS].join(', ') },
+    })
   }
+}
+
+function equalKeys(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((byte, i) => byte === b[i])
 }
 
 export interface SecureDial {
@@ -66,6 +80,8 @@ export interface SecureDial {
   /** The largest datagram on the wire. */
   readonly mtu: number
   readonly signal: AbortSignal | undefined
+  /** Ties the transport to the peer again: see SecureTransportOptions. */
+  readonly reconnect?: (() => void) | undefined
 }
 
 /**
@@ -88,6 +104,7 @@ export async function secureClient(options: SecureDial): Promise<SecureClientTra
       primitives: nodePrimitives,
       identity: identityOf(security as SharedKey, 'client', nodePrimitives),
       tuning: resolveTuning(security),
+      reconnect: options.reconnect,
     },
     peer,
     (from) => peerKey(transport, from) === key,
@@ -95,7 +112,8 @@ export async function secureClient(options: SecureDial): Promise<SecureClientTra
       onOpen: () => settle.resolve(),
       onFailed: (error) => settle.reject(error ?? new KcpError('ERR_KCP_IO', 'the transport was closed')),
       onError: (error) => {
-        if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return
+        // Anybody can forge it, so it is no answer once the server itself was heard.
+        if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED' || secure.heard) return
         const refused = `${peer.address}:${peer.port} refused: nobody listens there`
         settle.reject(new KcpError('ERR_KCP_CONNECT', refused, { cause: error }))
       },

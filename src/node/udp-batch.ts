@@ -7,7 +7,12 @@
 import { getSystemErrorName } from 'node:util'
 import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
+import {
+  type DatagramHandler,
+  type DatagramTransport,
+  PATH_ERRORS,
+  type PeerAddress,
+} from '../session/transport.ts'
 import { familyOf, requirePort } from './address.ts'
 import {
   ALL_FEATURES,
@@ -272,6 +277,7 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
 
   /** Ties the socket to one peer; see UdpTransport.connect. */
   async connect(peer: PeerAddress): Promise<PeerAddress> {
+    this.outbox.commitOf(this)
     try {
       this.socket.connect(peer.address, peer.port)
       return this.tie(this.socket.remoteAddress())
@@ -295,7 +301,8 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     const split = (result & ANY_SPLIT) !== 0
     if (split) this.takesRuns = (this.socket.features() & Feature.Gso) !== 0
     const errno = result & ~ANY_SPLIT
-    if (errno !== 0 && getSystemErrorName(-errno) === 'ECONNREFUSED') {
+    const code = errno === 0 ? undefined : getSystemErrorName(-errno)
+    if (code === 'ECONNREFUSED' || (this.connectedTo !== undefined && PATH_ERRORS.has(code))) {
       // Not from inside a send: whoever sends is not ready to be told that its peer is gone.
       process.nextTick(this.onErrno, errno)
     }

@@ -7,7 +7,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { configError } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
+import {
+  type DatagramHandler,
+  type DatagramTransport,
+  PATH_ERRORS,
+  type PeerAddress,
+} from '../session/transport.ts'
 import { familyOf } from './address.ts'
 
 export interface UdpOptions {
@@ -100,9 +105,16 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
   /**
    * Ties the socket to one peer: cheaper sends, and the system reports when nobody listens there. Resolves with the
    * peer's address as the system knows it (`0.0.0.0` is this machine).
+   *
+   * Again, it takes the local address that fits by now, and as a rule another port. When that fails, the socket is tied to
+   * nobody and sends to the address that each `send` names.
    */
   async connect(peer: PeerAddress): Promise<PeerAddress> {
     try {
+      if (this.connected) {
+        this.connected = false
+        this.socket.disconnect()
+      }
       await new Promise<void>((resolve, reject) => {
         this.socket.connect(peer.port, peer.address, (error?: Error) => (error ? reject(error) : resolve()))
       })
@@ -181,7 +193,8 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
     if (error === null) return
     this.sendErrors++
     // The system tells of a refusal once, to whichever call comes next; often that is a send.
-    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') this.onError(error)
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ECONNREFUSED' || (this.connected && PATH_ERRORS.has(code))) this.onError(error)
   }
   private readonly onError = (error: Error): void => {
     this.socketErrors++

@@ -9,10 +9,11 @@
  */
 import { KcpError } from '../core/errors.ts'
 import { readU32, writeU32 } from '../core/segment.ts'
-import { type Identity, rekeyPrologueOf } from './identity.ts'
+import { type Identity, isAuthorized, rekeyPrologueOf } from './identity.ts'
 import { Keys, RecordResult } from './keys.ts'
 import {
   CHALLENGE_INTERVAL,
+  CHALLENGES_MAX,
   CLOSING_TIME,
   HANDSHAKE_LIFETIME,
   OVERLAP,
@@ -30,6 +31,7 @@ import {
   UNUSED_LIFETIME,
 } from './limits.ts'
 import { HandshakeState } from './noise.ts'
+import { PART_HEAD, PartStore, partOf } from './parts.ts'
 import { PathMtu } from './path-mtu.ts'
 import { type CipherName, concat, equalBytes, type SecurePrimitives } from './primitives.ts'
 import { ControlKind, DatagramType, MESSAGE1_SIZE, MESSAGE2_SIZE, RECORD_OVERHEAD } from './wire.ts'
@@ -49,6 +51,8 @@ export interface AssociationOptions<Path> {
   /** The client's static key, where the server knows one. */
   readonly remotePublicKey: Uint8Array | undefined
   readonly path: Path
+  /** Whether `path` is known to be the peer's: by a cookie, or because the client chose it. */
+  readonly validated: boolean
   readonly keyOf: (path: Path) => string
   /** What the path is known to carry, bytes. */
   readonly mtu: number
@@ -61,17 +65,19 @@ export interface AssociationOptions<Path> {
   readonly onData: (plain: Uint8Array, association: Association<Path>) => void
   /** The first record was opened: the peer has the keys. */
   readonly onConfirmed: (association: Association<Path>, now: number) => void
-  /** Larger datagrams fit the path than was known; `mtu` tells. */
+  /** Larger datagrams fit the path than was known, or only smaller ones do; see `mtu`. */
   readonly onMtu: (association: Association<Path>) => void
+  /** A client has asked for a sign of life, and got none before it asks again. */
+  readonly onSilence?: (() => void) | undefined
   /** Over: the peer closed (no error), or new keys could not be had. */
   readonly onClosed: (association: Association<Path>, error: KcpError | undefined) => void
 }
 
-/** An address that the peer was heard from, but that is not proven. */
+/** An address that the peer was heard from, but that is not validated. */
 interface Candidate<Path> {
-  readonly path: Path
+  path: Path
   readonly key: string
-  readonly challenge: Uint8Array
+  challenge: Uint8Array
   sentAt: number
 }
 
@@ -101,8 +107,16 @@ export class Association<Path> {
   /** When the next keys were made: they are given up when nobody uses them. */
   private nextAt = 0
   private candidate: Candidate<Path> | undefined
+  /** Addresses challenged of late by their keys, the latest last: a new candidate may be a former one. */
+  private readonly challenged: Map<string, Candidate<Path>> = new Map()
+  private validated: boolean
   private readonly strange: TokenBucket
   private readonly pathMtu: PathMtu
+  /** The size that `onMtu` was called for last. */
+  private toldMtu: number
+  private movedAt = Number.NEGATIVE_INFINITY
+  private readonly parts: PartStore = new PartStore()
+  private nextPart = 0
   /** Latest time that a datagram went either way. */
   private usedAt: number
   private closedAt = NEVER
@@ -132,7 +146,9 @@ export class Association<Path> {
     this.pathKey = options.keyOf(options.path)
     this.remotePublicKey = options.remotePublicKey
     this.strange = new TokenBucket(STRANGE_RECORDS_PER_SECOND, now)
+    this.validated = options.validated
     this.pathMtu = new PathMtu(options.mtu, options.tuning.probeMtu)
+    this.toldMtu = this.pathMtu.size
     this.usedAt = this.heardAt = now
     if (this.client) this.ask(now)
   }
@@ -167,20 +183,52 @@ export class Association<Path> {
 
   // ---- sending ---------------------------------------------------------------------------------------------
 
-  /** A record around a datagram, lent until the next; undefined when there are no keys for it. */
+  /**
+   * Hands `emit` the record around a datagram, or several records when the path does not carry it whole. They are borrowed
+   * for the call. Without keys for it nothing is sent, and that is counted.
+   */
+  sealTo(datagram: Uint8Array, now: number, emit: (record: Uint8Array, path: Path) => void): void {
+    const most = this.pathMtu.size - RECORD_OVERHEAD
+    const partSize = most - 1 - PART_HEAD
+    if (datagram.length <= most || partSize <= 0) {
+      const record = this.seal(datagram, now)
+      if (record !== undefined) emit(record, this.path)
+      return
+    }
+    const id = this.nextPart
+    this.nextPart = (id + 1) & 0xffff
+    const size = Math.ceil(datagram.length / Math.ceil(datagram.length / partSize))
+    const kind = Uint8Array.of(ControlKind.Part)
+    for (let at = 0; at < datagram.length; at += size) {
+      if (!this.prepareToSeal(now)) return
+      const part = concat(kind, partOf(datagram, id, at, size))
+      emit(this.current.seal(DatagramType.Control, part), this.path)
+    }
+  }
+
+  /** One record around a datagram, borrowed until the next; undefined when there are no keys for it. */
   seal(datagram: Uint8Array, now: number): Uint8Array | undefined {
+    if (!this.prepareToSeal(now)) return undefined
+    if (datagram.length + RECORD_OVERHEAD > this.pathMtu.base) this.pathMtu.use(now)
+    return this.current.seal(DatagramType.Data, datagram)
+  }
+
+  /** Sends first what is due. false, and counted: nothing can be sealed. */
+  private prepareToSeal(now: number): boolean {
     if (this.closing || this.closed) {
       this.options.counters.unsent++
-      return undefined
+      return false
     }
     this.considerRekey(now)
     if (this.current.sealed >= REJECT_AFTER_RECORDS) {
       this.options.counters.unsent++
       this.fail('the keys are used up, and no new ones could be agreed', 0)
-      return undefined
+      return false
     }
+    // A server has no timer for this, and may hear nothing because all that it sends is too large.
+    if (now >= this.pathMtu.deadline && this.confirmed) this.probe(now)
     this.usedAt = now
-    return this.current.seal(DatagramType.Data, datagram)
+    return true
   }
 
   /** Tells the peer that it may forget the keys, and sends nothing any more. */
@@ -222,7 +270,16 @@ export class Association<Path> {
     }
     if (this.closed) return false
     this.heardAt = now
-    if (!keys.confirmed) this.confirm(keys, now)
+    if (!keys.confirmed) {
+      // A copy of the initiation may have come first, from anywhere. The first record is from a peer with the keys.
+      if (!this.validated) {
+        this.validated = true
+        this.path = path
+        this.pathKey = pathKey
+      }
+      this.confirm(keys, now)
+      if (this.closed) return true
+    }
     // Of former keys too: the client may not know yet that the present ones are in use.
     if (!this.client && keys.window.newest > newest) this.follow(keys, path, pathKey, now)
     if (record[0] === DatagramType.Data) {
@@ -258,8 +315,11 @@ export class Association<Path> {
     if (this.closed) return
     if (now >= this.askAt) this.ask(now)
     if (this.confirmed) this.probe(now)
+    this.tellMtu()
     if (now >= this.pingAt) {
+      const unanswered = this.pingedAt > this.heardAt
       this.pingedAt = now
+      if (unanswered) this.options.onSilence?.()
       this.control(ControlKind.Ping, EMPTY)
     }
   }
@@ -402,11 +462,23 @@ export class Association<Path> {
     this.answeredAt = now
     const theirs = readU32(question, 0)
     const state = this.handshake('responder', theirs, keys.hash)
+    const { remotePublicKey } = this
     const same =
       state.read(question.subarray(4)) !== undefined &&
-      (this.remotePublicKey === undefined || equalBytes(state.remotePublicKey!, this.remotePublicKey))
+      (remotePublicKey === undefined || equalBytes(state.remotePublicKey!, remotePublicKey))
     if (!same) {
       this.options.counters.unreadable++
+      return
+    }
+    // A key may have been revoked since the last time. The application may also have ended this association meanwhile.
+    const authorized = remotePublicKey === undefined || isAuthorized(this.options.identity, remotePublicKey)
+    if (this.closed || this.closing) return
+    if (!authorized) {
+      this.options.counters.unauthorized++
+      this.fail(
+        'security.authorize did not answer true for the key of this peer when it asked for new keys',
+        0,
+      )
       return
     }
     const ours = this.options.takeIndex(this)
@@ -467,29 +539,39 @@ export class Association<Path> {
         this.control(ControlKind.Pong, EMPTY, keys)
         break
       case ControlKind.PathChallenge:
-        if (body.length === CHALLENGE_SIZE) this.control(ControlKind.PathResponse, body, keys)
-        else counters.pointless++
+        if (body.length !== CHALLENGE_SIZE) counters.pointless++
+        else {
+          this.control(ControlKind.PathResponse, body, keys)
+          // The server has heard this client from another address, so the path is another one.
+          if (this.client) this.move(now)
+        }
         break
       case ControlKind.PathResponse:
-        this.prove(body, pathKey)
+        this.prove(body, pathKey, now)
         break
       case ControlKind.Close:
+        // Again: the end does not move, so those that end stay in their order.
+        if (this.closing) break
         this.closing = true
         this.closedAt = now + CLOSING_TIME
         break
-      case ControlKind.Probe:
-        this.control(
-          ControlKind.ProbeAck,
-          Uint8Array.of(record.length & 0xff, record.length >> 8),
-          keys,
-          path,
-        )
+      case ControlKind.Probe: {
+        const size = record.length
+        this.control(ControlKind.ProbeAck, Uint8Array.of(size & 0xff, size >> 8, body[0] ?? 0), keys, path)
         break
-      case ControlKind.ProbeAck:
-        if (body.length === 2 && this.pathMtu.arrived(body[0]! | (body[1]! << 8), now))
-          this.options.onMtu(this)
-        else counters.pointless++
+      }
+      case ControlKind.ProbeAck: {
+        const size = (body[0] ?? 0) | ((body[1] ?? 0) << 8)
+        if (body.length !== 3 || !this.pathMtu.arrived(size, body[2]!, now)) counters.pointless++
         break
+      }
+      case ControlKind.Part: {
+        const datagram = this.parts.add(body)
+        this.usedAt = now
+        if (datagram === undefined) counters.pointless++
+        else if (datagram !== null) this.options.onData(datagram, this)
+        break
+      }
       case ControlKind.RekeyInitiation:
         this.answerRekey(keys, body, now)
         break
@@ -503,7 +585,24 @@ export class Association<Path> {
 
   private probe(now: number): void {
     const size = this.pathMtu.probe(now)
-    if (size !== undefined) this.control(ControlKind.Probe, new Uint8Array(size - RECORD_OVERHEAD - 1))
+    if (size === undefined) return
+    const body = new Uint8Array(size - RECORD_OVERHEAD - 1)
+    body[0] = this.pathMtu.path
+    this.control(ControlKind.Probe, body)
+  }
+
+  /** The path is another one. Not more often than this, as each change costs a search. */
+  private move(now: number): void {
+    if (now - this.movedAt < RETRY_INTERVAL_MAX) return
+    this.movedAt = now
+    this.pathMtu.restart(now)
+  }
+
+  /** Not from inside `seal`: then the session that is told is in the middle of a flush. */
+  private tellMtu(): void {
+    if (this.toldMtu === this.pathMtu.size) return
+    this.toldMtu = this.pathMtu.size
+    this.options.onMtu(this)
   }
 
   // ---- address ---------------------------------------------------------------------------------------------
@@ -514,19 +613,39 @@ export class Association<Path> {
       this.candidate = undefined
       return
     }
-    if (this.candidate?.key !== pathKey) {
-      const challenge = new Uint8Array(CHALLENGE_SIZE)
-      this.options.primitives.random(challenge, 0, CHALLENGE_SIZE)
-      this.candidate = { path, key: pathKey, challenge, sentAt: Number.NEGATIVE_INFINITY }
+    let candidate = this.candidate?.key === pathKey ? this.candidate : this.challenged.get(pathKey)
+    if (candidate === undefined) {
+      if (!this.mayChallenge(now)) return
+      candidate = { path, key: pathKey, challenge: this.newChallenge(), sentAt: Number.NEGATIVE_INFINITY }
     }
-    const { candidate } = this
+    this.candidate = candidate
+    candidate.path = path
     if (now - candidate.sentAt < CHALLENGE_INTERVAL) return
     candidate.sentAt = now
+    this.challenged.delete(pathKey)
+    this.challenged.set(pathKey, candidate)
     this.options.counters.challenges++
     this.control(ControlKind.PathChallenge, candidate.challenge, keys, path)
   }
 
-  private prove(response: Uint8Array, pathKey: string): void {
+  /** Whether one more address may be challenged: somebody who sends copies on can do so from any number of them. */
+  private mayChallenge(now: number): boolean {
+    if (this.challenged.size < CHALLENGES_MAX) return true
+    for (const [key, { sentAt }] of this.challenged) {
+      if (now - sentAt < CHALLENGE_INTERVAL) return false
+      this.challenged.delete(key)
+      break
+    }
+    return true
+  }
+
+  private newChallenge(): Uint8Array {
+    const challenge = new Uint8Array(CHALLENGE_SIZE)
+    this.options.primitives.random(challenge, 0, CHALLENGE_SIZE)
+    return challenge
+  }
+
+  private prove(response: Uint8Array, pathKey: string, now: number): void {
     const { candidate } = this
     if (candidate?.key !== pathKey || !equalBytes(candidate.challenge, response)) {
       this.options.counters.pointless++
@@ -535,7 +654,10 @@ export class Association<Path> {
     this.path = candidate.path
     this.pathKey = candidate.key
     this.candidate = undefined
+    // An answer counts once: the peer may come back to this address later.
+    candidate.challenge = this.newChallenge()
     this.options.counters.migrations++
+    this.pathMtu.restart(now)
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------

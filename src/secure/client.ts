@@ -40,8 +40,10 @@ export interface SecureClientOptions {
   readonly onData: (plain: Uint8Array) => void
   /** The handshake was answered: there are keys. */
   readonly onOpen: () => void
-  /** Larger datagrams fit the path than was known. */
+  /** Larger datagrams fit the path than was known, or only smaller ones do. */
   readonly onMtu: (mtu: number) => void
+  /** Asked for a sign of life, the server gave none: the way to it may be another one by now. */
+  readonly onSilence?: (() => void) | undefined
   /** Over: the server closed (no error), or the handshake failed (ERR_KCP_HANDSHAKE). */
   readonly onClosed: (error: KcpError | undefined) => void
 }
@@ -55,6 +57,8 @@ export class SecureClient {
   private readonly handshake: HandshakeState
   private readonly index: number
   private cookie: Uint8Array | undefined
+  /** Whether a cookie was answered since the initiation was last sent by time. */
+  private cookieAnswered = false
   /** The latest answer. */
   private response: Uint8Array | undefined
   private association: Association<undefined> | undefined
@@ -99,12 +103,23 @@ export class SecureClient {
     return this.association !== undefined && !this.over
   }
 
+  /** Whether the server has sent anything that only it can: a cookie, a response, records. */
+  get heard(): boolean {
+    return this.cookie !== undefined || this.association !== undefined
+  }
+
   /** The transcript's hash: the same at both ends, and of no other association. */
   get hash(): Uint8Array | undefined {
     return this.association?.hash
   }
 
-  /** A record around a datagram, lent until the next; undefined (and counted) without keys. */
+  /** Hands `emit` the record around a datagram, or several: see `Association.sealTo`. */
+  sealTo(datagram: Uint8Array, now: number, emit: (record: Uint8Array) => void): void {
+    if (this.association === undefined) this.counters.unsent++
+    else this.association.sealTo(datagram, now, emit)
+  }
+
+  /** One record around a datagram, borrowed until the next; undefined (and counted) without keys. */
   seal(datagram: Uint8Array, now: number): Uint8Array | undefined {
     if (this.association === undefined) {
       this.counters.unsent++
@@ -156,7 +171,9 @@ export class SecureClient {
     }
     association?.poll(now)
     // Until there is a sign that the server has the same keys: it may have forgotten those of a late answer.
-    if (association?.confirmed !== true && now >= this.askAt) this.ask(now)
+    if (association?.confirmed === true || now < this.askAt) return
+    this.cookieAnswered = false
+    this.ask(now)
   }
 
   /** When `run` has something to do. */
@@ -197,6 +214,9 @@ export class SecureClient {
     }
     this.cookie = new Uint8Array(cookie)
     this.counters.cookies++
+    // Everybody who knows the server's public key can make cookies. The next initiation carries the latest one anyway.
+    if (this.cookieAnswered) return
+    this.cookieAnswered = true
     this.ask(now)
   }
 
@@ -243,6 +263,7 @@ export class SecureClient {
         keys,
         remotePublicKey: identity.remotePublicKey,
         path: undefined,
+        validated: true,
         // A client's server stays where it is.
         keyOf: () => '',
         mtu: this.options.mtu,
@@ -252,6 +273,7 @@ export class SecureClient {
         onData: this.options.onData,
         onConfirmed: () => undefined,
         onMtu: (association) => this.options.onMtu(association.mtu),
+        onSilence: this.options.onSilence,
         onClosed: (_, error) => this.finish(error),
       },
       now,

@@ -4,6 +4,7 @@
  * @module
  */
 import { configError } from '../core/config.ts'
+import { requireObject, typeName } from './limits.ts'
 import type { PatternName } from './noise.ts'
 import { ascii, concat, KEY_SIZE, type KeyPair, type SecurePrimitives } from './primitives.ts'
 import { MAC_SIZE } from './wire.ts'
@@ -24,7 +25,10 @@ export interface ClientKeys {
 /** A server that decides by the client's public key. */
 export interface ServerKeys {
   readonly keyPair: KeyPair
-  /** Whether the owner of this key (32 bytes, lent for the call) may connect. Must answer at once. */
+  /**
+   * Whether the owner of this key (32 bytes) may connect, and whether it gets new keys later. Only `true`, at once, admits:
+   * a promise, any other value or a throw refuses.
+   */
   readonly authorize: (publicKey: Uint8Array) => boolean
 }
 
@@ -53,15 +57,16 @@ export function identityOf(
   role: 'client' | 'server',
   primitives: SecurePrimitives,
 ): Identity {
-  if (typeof security !== 'object' || security === null) {
-    throw configError('security', security, 'an object with psk or keyPair')
-  }
+  requireObject(security)
   const { psk, keyPair, remotePublicKey, authorize } = security as Partial<
     SharedKey & ClientKeys & ServerKeys
   >
   if (psk !== undefined) {
     requireKey('security.psk', psk)
     if (keyPair !== undefined) throw configError('security', 'psk and keyPair', 'one of them')
+    // They would look like a check of the peer's key, and check nothing.
+    refuse('security.remotePublicKey', remotePublicKey, 'absent beside psk: it belongs to keyPair')
+    refuse('security.authorize', authorize, 'absent beside psk: it belongs to keyPair')
     return {
       pattern: 'NNpsk0',
       psk: new Uint8Array(psk),
@@ -74,26 +79,63 @@ export function identityOf(
   }
   requireKey('security.keyPair.publicKey', keyPair?.publicKey)
   requireKey('security.keyPair.privateKey', keyPair?.privateKey)
-  if (role === 'client') requireKey('security.remotePublicKey', remotePublicKey)
-  else if (typeof authorize !== 'function') throw configError('security.authorize', authorize, 'a function')
-  const serverKey = role === 'client' ? remotePublicKey! : keyPair!.publicKey
+  if (role === 'client') {
+    requireKey('security.remotePublicKey', remotePublicKey)
+    refuse('security.authorize', authorize, 'absent on a client: remotePublicKey is the key that it believes')
+  } else {
+    refuse('security.remotePublicKey', remotePublicKey, 'absent on a listener: authorize decides about keys')
+    // A promise is no answer, so each client would be refused.
+    if (typeof authorize !== 'function' || isAsync(authorize)) {
+      const got = typeof authorize === 'function' ? 'an async function' : typeName(authorize)
+      throw configError('security.authorize', got, 'a function that returns true or false at once')
+    }
+  }
+  const own = {
+    publicKey: new Uint8Array(keyPair!.publicKey),
+    privateKey: new Uint8Array(keyPair!.privateKey),
+  }
+  const remote = role === 'client' ? new Uint8Array(remotePublicKey!) : undefined
+  const serverKey = remote ?? own.publicKey
   return {
     pattern: 'IK',
     psk: undefined,
-    keyPair: keyPair!,
-    remotePublicKey,
+    keyPair: own,
+    remotePublicKey: remote,
     authorize,
     mac1Key: primitives.sha256(concat(MAC1_LABEL, serverKey)),
     cookieKey: primitives.sha256(concat(COOKIE_LABEL, serverKey)),
   }
 }
 
+/**
+ * Whether `authorize` answers true for this key. Anything else refuses: an application that throws, or that returns a
+ * promise, has not said yes, and it must not stop the datagrams of others.
+ */
+export function isAuthorized(identity: Identity, publicKey: Uint8Array): boolean {
+  const { authorize } = identity
+  try {
+    const answer: unknown = authorize?.(new Uint8Array(publicKey))
+    // A rejected promise that nobody handles would end the process.
+    if (typeof answer === 'object' && answer !== null) Promise.resolve(answer).catch(() => undefined)
+    return answer === true
+  } catch {
+    return false
+  }
+}
+
 function requireKey(field: string, key: Uint8Array | undefined): void {
   if (!(key instanceof Uint8Array) || key.length !== KEY_SIZE) {
     // The value is a secret: its type and size say enough.
-    const got = key instanceof Uint8Array ? `${key.length} bytes` : typeof key
-    throw configError(field, got, `${KEY_SIZE} bytes`)
+    throw configError(field, typeName(key), `${KEY_SIZE} bytes`)
   }
+}
+
+function refuse(field: string, value: unknown, allowed: string): void {
+  if (value !== undefined) throw configError(field, typeName(value), allowed)
+}
+
+function isAsync(hook: unknown): boolean {
+  return Object.prototype.toString.call(hook) === '[object AsyncFunction]'
 }
 
 /** The prologue of a first handshake: the protocol, and the head of its initiation. */

@@ -26,7 +26,8 @@ export interface SecureTuning {
 export interface SecureLimits {
   /**
    * When a client has to prove its address before anything is computed for it: 'auto' (default), when handshakes come in
-   * faster than `handshakesPerSecond` or half of `maxHandshakes` are under way; or 'always'.
+   * faster than `handshakesPerSecond`, half of `maxHandshakes` are under way, or its host is at one of its limits; or
+   * 'always'. A handshake with a proof takes the place of one without when a limit is reached.
    */
   readonly cookies?: 'auto' | 'always' | undefined
   /** Handshakes a second without a cookie. Default 200: a twentieth of what a processor core can do. */
@@ -40,7 +41,7 @@ export interface SecureLimits {
   readonly maxHandshakesPerHost?: number | undefined
   /** Peers with keys at once. Default 65536. */
   readonly maxAssociations?: number | undefined
-  /** Of these, from one host. Default 65536. */
+  /** Of these, from one host (IPv6: one /64). Default: an eighth of `maxAssociations`, so 8192. */
   readonly maxAssociationsPerHost?: number | undefined
   /** Initiations remembered, so that none counts twice, in each of two generations. Default 65536. */
   readonly maxRemembered?: number | undefined
@@ -71,8 +72,16 @@ export const RETRY_INTERVAL_MAX = 2_000
 export const REKEY_PATIENCE = 180_000
 /** A peer gets new keys at most this often, ms: each costs a key exchange. */
 export const REKEY_INTERVAL_MIN = 1_000
-/** Challenges to a new address are this far apart at least, ms. */
+/** Challenges to one address are this far apart at least, ms. */
 export const CHALLENGE_INTERVAL = 100
+/** An association challenges at most this many addresses within CHALLENGE_INTERVAL; it remembers no more of them. */
+export const CHALLENGES_MAX = 10
+/**
+ * Cookies, and responses sent again, a second: the server keeps no state for them, and all of them together take a sixth
+ * of a processor core. There is no limit for each host: a forger could use it up in the name of the host, which would then
+ * be locked out.
+ */
+export const ANSWERS_PER_SECOND = 10_000
 /** Records a second that are tried for a peer from addresses that are not its own. */
 export const STRANGE_RECORDS_PER_SECOND = 100
 /** Of the time between two records no more than this counts for that, ms: a path that is cut withholds nothing. */
@@ -93,6 +102,7 @@ export const INITIATION_MEMORY = 120_000
 
 /** Complete tuning. Throws ERR_KCP_CONFIG. */
 export function resolveTuning(tuning: SecureTuning): ResolvedTuning {
+  requireObject(tuning)
   const { cipher = 'chacha20-poly1305' } = tuning
   if (cipher !== 'chacha20-poly1305' && cipher !== 'aes-256-gcm') {
     throw configError('security.cipher', cipher, "'chacha20-poly1305' or 'aes-256-gcm'")
@@ -109,20 +119,42 @@ export function resolveTuning(tuning: SecureTuning): ResolvedTuning {
 
 /** Complete limits. Throws ERR_KCP_CONFIG. */
 export function resolveSecureLimits(limits: SecureLimits): ResolvedLimits {
+  requireObject(limits)
   const { cookies = 'auto' } = limits
   if (cookies !== 'auto' && cookies !== 'always') {
     throw configError('security.cookies', cookies, "'auto' or 'always'")
   }
   const most = Number.MAX_SAFE_INTEGER
+  const maxAssociations = take(limits, 'maxAssociations', 65_536, 1, most)
+  const share = Math.ceil(maxAssociations / 8)
   return {
     cookies,
     handshakesPerSecond: take(limits, 'handshakesPerSecond', 200, 1, 1_000_000),
     maxHandshakes: take(limits, 'maxHandshakes', 1_024, 1, most),
     maxHandshakesPerHost: take(limits, 'maxHandshakesPerHost', 64, 1, most),
-    maxAssociations: take(limits, 'maxAssociations', 65_536, 1, most),
-    maxAssociationsPerHost: take(limits, 'maxAssociationsPerHost', 65_536, 1, most),
+    maxAssociations,
+    maxAssociationsPerHost: take(limits, 'maxAssociationsPerHost', share, 1, most),
     maxRemembered: take(limits, 'maxRemembered', 65_536, 1, most),
   }
+}
+
+/** Throws ERR_KCP_CONFIG unless `security` is an object of options. The message does not show a value that may be a key. */
+export function requireObject(security: unknown): asserts security is object {
+  if (
+    typeof security !== 'object' ||
+    security === null ||
+    Array.isArray(security) ||
+    ArrayBuffer.isView(security)
+  ) {
+    throw configError('security', typeName(security), 'an object with psk or keyPair')
+  }
+}
+
+/** What a value that may be a secret is, without the value. */
+export function typeName(value: unknown): string {
+  if (value === null) return 'null'
+  if (value instanceof Uint8Array) return `${value.length} bytes`
+  return Array.isArray(value) ? 'an array' : typeof value
 }
 
 function take(from: object, field: string, otherwise: number, low: number, high: number): number {
@@ -148,11 +180,11 @@ export class SecureCounters {
   blocked = 0
   /** Dropped: a handshake by who knows neither psk nor public key. */
   strangers = 0
-  /** Dropped: a handshake that was here before. */
+  /** A handshake that was here before: it is answered again while it is under way, and else dropped. */
   repeated = 0
   /** Dropped: a handshake that fits no key, or whose keys are unusable. */
   unreadable = 0
-  /** Dropped: `authorize` said no. */
+  /** Dropped: `authorize` did not answer true, to a handshake or to a request for new keys, which ends the peer. */
   unauthorized = 0
   /** Dropped: `maxHandshakes`, `maxHandshakesPerHost`, `maxAssociations` or `maxAssociationsPerHost` is reached. */
   full = 0
@@ -162,7 +194,10 @@ export class SecureCounters {
   replayed = 0
   /** Dropped: a record that was not sealed with its keys. */
   forged = 0
-  /** Dropped unread: too many records for one peer from other addresses than its own. */
+  /**
+   * Dropped unread: too many records for one peer from other addresses than its own. Dropped unanswered: an initiation
+   * that needs a cookie, while more of them come in than are answered.
+   */
   throttled = 0
   /** Dropped: new keys asked for too soon. */
   hasty = 0

@@ -2,17 +2,21 @@
  * The server's end of the authenticated mode, without I/O: one door for all clients. Strangers get no answer at all, an
  * answer is never longer than the question, and every table that a client can fill has a bound.
  *
- * An initiation passes, from cheap to dear: its form · the block list · mac1 · was it here before? · under load: mac2 · room · the key
- * exchange · `authorize`. A datagram that fails one is counted by its reason and dropped.
+ * An initiation passes, from cheap to dear: its form · the block list · mac1 · was it here before? · under load: mac2 · the
+ * limits · the key exchange · `authorize`. A datagram that fails one is counted by its reason and dropped.
+ *
+ * An initiation can be recorded and sent again from a forged address. So the ones whose address a cookie has validated and
+ * the others are counted apart: the others never keep a validated one out.
  * @module
  */
 import type { KcpError } from '../core/errors.ts'
 import { readU32, writeU32 } from '../core/segment.ts'
 import { Association } from './association.ts'
 import { CookieJar } from './cookies.ts'
-import { type Identity, macOf, prologueOf } from './identity.ts'
+import { type Identity, isAuthorized, macOf, prologueOf } from './identity.ts'
 import { Keys } from './keys.ts'
 import {
+  ANSWERS_PER_SECOND,
   HANDSHAKE_LIFETIME,
   INITIATION_MEMORY,
   LATE_GRACE,
@@ -69,9 +73,10 @@ export interface SecureServerOptions<Path> {
 /** A client that has not shown that it has the keys. */
 interface Pending<Path> {
   readonly association: Association<Path>
-  readonly pathKey: string
   readonly mac1: string
   readonly response: Uint8Array
+  /** Whether a cookie has validated the address of its initiation. */
+  readonly validated: boolean
   /** When its client asked last. */
   heardAt: number
 }
@@ -81,6 +86,8 @@ export class SecureServer<Path> {
   private readonly options: SecureServerOptions<Path>
   private readonly cookies: CookieJar
   private readonly bucket: TokenBucket
+  /** Answers that cost no state. */
+  private readonly answers: TokenBucket
   /** Associations by the numbers of their keys. */
   private readonly byIndex: Map<number, Association<Path>> = new Map()
   /** Every association, with the host that it came from. */
@@ -90,6 +97,9 @@ export class SecureServer<Path> {
   private readonly pending: Map<string, Pending<Path>> = new Map()
   private readonly pendingOf: Map<Association<Path>, Pending<Path>> = new Map()
   private readonly pendingByHost: Map<string, number> = new Map()
+  /** Of these, the ones whose address is not validated, in the same order. */
+  private readonly unvalidated: Set<Pending<Path>> = new Set()
+  private readonly unvalidatedByHost: Map<string, number> = new Map()
   /** Key exchanges of late that came to nothing, by hosts that had proven themselves; since when they are counted. */
   private readonly vain: Map<string, number> = new Map()
   private vainSince: number
@@ -97,7 +107,7 @@ export class SecureServer<Path> {
   private readonly unused: Map<Association<Path>, number> = new Map()
   /** Those that nobody has used yet, and when their client was heard last; the one heard of longest ago first. */
   private readonly silent: Map<Association<Path>, number> = new Map()
-  /** Associations that end, or replace keys: those that have to be looked at. */
+  /** Associations whose peer has closed, in the order in which they end. */
   private readonly closing: Set<Association<Path>> = new Set()
   /** mac1 of initiations of late, in two generations. */
   private recent: Set<string> = new Set()
@@ -108,6 +118,7 @@ export class SecureServer<Path> {
     this.options = options
     this.cookies = new CookieJar(options.primitives, options.identity.cookieKey, now)
     this.bucket = new TokenBucket(options.limits.handshakesPerSecond, now)
+    this.answers = new TokenBucket(ANSWERS_PER_SECOND, now)
     this.recentSince = now
     this.vainSince = now
   }
@@ -172,7 +183,10 @@ export class SecureServer<Path> {
       if (late > LATE_MAX) this.silent.set(association, heardAt + late + LATE_GRACE)
       else association.close(now)
     }
-    for (const association of this.closing) association.poll(now)
+    for (const association of this.closing) {
+      if (now < association.deadline()) break
+      association.poll(now)
+    }
     if (now >= this.recentSince + INITIATION_MEMORY) this.turnMemory(now)
   }
 
@@ -191,7 +205,10 @@ export class SecureServer<Path> {
       at = Math.min(at, heardAt + SILENT_LIFETIME)
       break
     }
-    for (const association of this.closing) at = Math.min(at, association.deadline())
+    for (const association of this.closing) {
+      at = Math.min(at, association.deadline())
+      break
+    }
     return at
   }
 
@@ -222,45 +239,97 @@ export class SecureServer<Path> {
       return
     }
     const name = String.fromCharCode(...mac1)
-    const pathKey = keyOf(path)
     const known = this.pending.get(name)
     if (known !== undefined || this.recent.has(name) || this.former.has(name)) {
       counters.repeated++
-      // The answer was lost, or is on its way. To nobody else but who got it first.
-      if (known?.pathKey !== pathKey) return
-      // A way there and back may be longer than a handshake's life. Under load nobody keeps a place by asking again.
-      if (2 * this.pending.size < limits.maxHandshakes) {
-        known.heardAt = now
-        this.pending.delete(name)
-        this.pending.set(name, known)
-      }
-      send(known.response, path)
+      if (known !== undefined) this.answerAgain(known, path, now)
       return
     }
+    const pathKey = keyOf(path)
+    const host = hostOf(path)
+    this.forgive(now)
     const spare = this.bucket.take(now)
-    const loaded = limits.cookies === 'always' || !spare || 2 * this.pending.size >= limits.maxHandshakes
-    if (loaded && !cookies.proves(initiation, pathKey, now)) {
+    const loaded =
+      limits.cookies === 'always' ||
+      !spare ||
+      2 * this.pending.size >= limits.maxHandshakes ||
+      this.isFull(host, false)
+    const validated = cookies.proves(initiation, pathKey, now)
+    if (loaded && !validated) {
+      if (!this.answers.take(now)) {
+        counters.throttled++
+        return
+      }
       counters.cookies++
       send(cookies.reply(readU32(initiation, 1), mac1, pathKey, now), path)
       return
     }
-    const host = hostOf(path)
-    this.forgive(now)
-    if (
-      this.pending.size >= limits.maxHandshakes ||
-      (this.pendingByHost.get(host) ?? 0) + (this.vain.get(host) ?? 0) >= limits.maxHandshakesPerHost ||
-      this.hosts.size >= limits.maxAssociations ||
-      (this.countByHost.get(host) ?? 0) >= limits.maxAssociationsPerHost
-    ) {
+    if (validated && this.isFull(host, true)) {
       counters.full++
       return
     }
+    if (validated) this.displace(host)
     // Without a cookie the source may be forged, and nobody is to blame; then the bucket is the limit.
-    if (!this.answer(initiation, name, path, host, now) && loaded) change(this.vain, host, 1)
+    if (!this.answer(initiation, name, path, host, validated, now) && validated) change(this.vain, host, 1)
+  }
+
+  /**
+   * The answer was lost, or somebody else sent a copy of the initiation first. It goes to every address that asks: it is
+   * shorter than the question, and of no use without the client's ephemeral key. Records decide which address counts.
+   */
+  private answerAgain(known: Pending<Path>, path: Path, now: number): void {
+    // A round trip may be longer than a handshake's life. Under load nobody keeps a place by asking again.
+    if (2 * this.pending.size < this.options.limits.maxHandshakes) {
+      known.heardAt = now
+      this.pending.delete(known.mac1)
+      this.pending.set(known.mac1, known)
+      if (this.unvalidated.delete(known)) this.unvalidated.add(known)
+    }
+    if (this.answers.take(now)) this.options.send(known.response, path)
+  }
+
+  /** Whether a limit is reached, in all or by this host. `validatedOnly`: by those that a validated one may not displace. */
+  private isFull(host: string, validatedOnly: boolean): boolean {
+    const { limits } = this.options
+    const [all, here] = validatedOnly
+      ? [this.unvalidated.size, this.unvalidatedByHost.get(host) ?? 0]
+      : [0, 0]
+    return (
+      this.pending.size - all >= limits.maxHandshakes ||
+      (this.pendingByHost.get(host) ?? 0) - here + (this.vain.get(host) ?? 0) >=
+        limits.maxHandshakesPerHost ||
+      this.hosts.size - all >= limits.maxAssociations ||
+      (this.countByHost.get(host) ?? 0) - here >= limits.maxAssociationsPerHost
+    )
+  }
+
+  /**
+   * Makes a place for a handshake from a validated address: the oldest ones from addresses that are not go, those of the
+   * same host first. A client that loses its place so asks again, and gets a cookie then.
+   */
+  private displace(host: string): void {
+    while (this.isFull(host, false)) {
+      let oldest: Pending<Path> | undefined
+      for (const pending of this.unvalidated) {
+        // There are maxHandshakes / 2 of them at most, and the key exchange that follows takes longer than this walk.
+        if (!this.unvalidatedByHost.has(host) || this.hosts.get(pending.association) === host) {
+          oldest = pending
+          break
+        }
+      }
+      this.drop(oldest!.association, undefined)
+    }
   }
 
   /** false: the key exchange came to nothing. */
-  private answer(initiation: Uint8Array, name: string, path: Path, host: string, now: number): boolean {
+  private answer(
+    initiation: Uint8Array,
+    name: string,
+    path: Path,
+    host: string,
+    validated: boolean,
+    now: number,
+  ): boolean {
     const { counters } = this
     const { identity, primitives, tuning, keyOf, send } = this.options
     const cipher = SUITES[initiation[5]!]!
@@ -278,7 +347,7 @@ export class SecureServer<Path> {
       return false
     }
     const { remotePublicKey } = state
-    if (remotePublicKey !== undefined && !this.isAuthorized(remotePublicKey)) {
+    if (remotePublicKey !== undefined && !isAuthorized(identity, remotePublicKey)) {
       counters.unauthorized++
       this.remember(name, now)
       return false
@@ -310,6 +379,7 @@ export class SecureServer<Path> {
         keys: new Keys({ primitives, cipher, result: state.result(), localIndex, remoteIndex, now }),
         remotePublicKey,
         path,
+        validated,
         keyOf,
         mtu: this.options.mtu,
         send,
@@ -329,10 +399,14 @@ export class SecureServer<Path> {
     this.byIndex.set(localIndex, association)
     this.hosts.set(association, host)
     change(this.countByHost, host, 1)
-    const pending = { association, pathKey: association.pathKey, mac1: name, response, heardAt: now }
+    const pending = { association, mac1: name, response, validated, heardAt: now }
     this.pending.set(name, pending)
     this.pendingOf.set(association, pending)
     change(this.pendingByHost, host, 1)
+    if (!validated) {
+      this.unvalidated.add(pending)
+      change(this.unvalidatedByHost, host, 1)
+    }
     send(response, path)
     return true
   }
@@ -345,19 +419,22 @@ export class SecureServer<Path> {
     this.vainSince = now
   }
 
-  /** An application that throws has not said yes, and must not stop the others' datagrams. */
-  private isAuthorized(publicKey: Uint8Array): boolean {
-    try {
-      return this.options.identity.authorize?.(new Uint8Array(publicKey)) === true
-    } catch {
-      return false
-    }
-  }
-
   private open(association: Association<Path>, now: number): void {
-    // Not before: who gave up here is asked again by a client whose answers were lost.
+    // Somebody else may have sent a copy of the initiation in the name of another host, whose places it must not take.
+    const [from, to] = [this.hosts.get(association)!, this.options.hostOf(association.path)]
+    if (from !== to && (this.countByHost.get(to) ?? 0) >= this.options.limits.maxAssociationsPerHost) {
+      this.counters.full++
+      association.close(now)
+      return
+    }
+    // Not before: a client whose answers were lost asks again after its handshake was forgotten here.
     this.remember(this.pendingOf.get(association)!.mac1, now)
     this.settle(association)
+    if (from !== to) {
+      change(this.countByHost, from, -1)
+      change(this.countByHost, to, 1)
+      this.hosts.set(association, to)
+    }
     this.counters.handshakes++
     this.silent.set(association, now)
     this.options.onOpen(association)
@@ -374,7 +451,9 @@ export class SecureServer<Path> {
     if (pending === undefined) return false
     this.pendingOf.delete(association)
     this.pending.delete(pending.mac1)
-    change(this.pendingByHost, this.hosts.get(association)!, -1)
+    const host = this.hosts.get(association)!
+    change(this.pendingByHost, host, -1)
+    if (this.unvalidated.delete(pending)) change(this.unvalidatedByHost, host, -1)
     return true
   }
 

@@ -5,7 +5,13 @@
  * @module
  */
 import type { KcpError } from '../core/errors.ts'
-import type { Clock, DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
+import {
+  type Clock,
+  type DatagramHandler,
+  type DatagramTransport,
+  PATH_ERRORS,
+  type PeerAddress,
+} from '../session/transport.ts'
 import type { Association } from './association.ts'
 import { SecureClient } from './client.ts'
 import type { Identity } from './identity.ts'
@@ -29,7 +35,16 @@ export interface SecureTransportOptions<Peer> {
   readonly tuning: ResolvedTuning
   /** The largest datagram, on the wire, that paths are known to carry. */
   readonly mtu: number
+  /**
+   * A client's: ties the transport below to its peer anew, as the address of this machine, or its route, may have changed.
+   * Called when the system reports that, or when the server is silent; then again after twice the time.
+   */
+  readonly reconnect?: (() => void) | undefined
 }
+
+/** First time between two reconnects while nothing is heard, ms; a round trip fits. Doubles up to the last. */
+const RECONNECT_INTERVAL = 1_000
+const RECONNECT_INTERVAL_MAX = 32_000
 
 /** A timer for what tells its next deadline. */
 class Alarm {
@@ -92,6 +107,9 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
   private readonly client: SecureClient
   private readonly alarm: Alarm
   private handler: DatagramHandler<Peer> | undefined
+  private reconnectAt = Number.NEGATIVE_INFINITY
+  private reconnectInterval = RECONNECT_INTERVAL
+  private readonly emit: (record: Uint8Array) => void
 
   /** @param isPeer tells the server's datagrams from others'. Throws ERR_KCP_CONFIG for an unusable key. */
   constructor(
@@ -108,6 +126,7 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
     if (transport.maxDatagramSize !== undefined) this.maxDatagramSize = transport.maxDatagramSize
     if (transport.peerKey !== undefined) this.peerKey = (one) => transport.peerKey!(one)
     if (transport.sendBatch !== undefined) this.sendBatch = (batch) => this.sealBatch(batch)
+    this.emit = (record) => transport.send(record, peer)
     this.client = new SecureClient(
       {
         primitives: options.primitives,
@@ -118,6 +137,7 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
         onData: (plain) => this.handler?.onDatagram(plain, this.peer),
         onOpen: () => events.onOpen(),
         onMtu: (mtu) => this.handler?.onLargerDatagrams?.(this.peer, mtu),
+        onSilence: () => this.reconnect(),
         onClosed: (error) => this.closed(error),
       },
       clock.now(),
@@ -129,6 +149,11 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
     return this.client.counters
   }
 
+  /** Whether the server was heard: its cookie, its response or its records. */
+  get heard(): boolean {
+    return this.client.heard
+  }
+
   /** Binds to this association what runs inside of it; the same at both ends, 32 bytes. undefined before the handshake. */
   get channelBinding(): Uint8Array | undefined {
     return this.client.hash
@@ -136,7 +161,8 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
 
   /** Starts the transport below, and the handshake. */
   open(): void | Promise<void> {
-    const { transport, clock } = this.options
+    const { options } = this
+    const { transport, clock } = options
     const begin = (): void => {
       this.client.run(clock.now())
       this.alarm.set()
@@ -147,7 +173,11 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
         this.client.receive(datagram, clock.now())
         this.alarm.set()
       },
-      onError: (error) => (this.handler ?? this.events).onError(error),
+      onError: (error) => {
+        const moved = PATH_ERRORS.has((error as { readonly code?: unknown }).code)
+        if (moved && options.reconnect !== undefined) this.reconnect()
+        else (this.handler ?? this.events).onError(error)
+      },
       onClose: () => {
         this.alarm.clear()
         if (this.handler === undefined) this.events.onFailed(undefined)
@@ -162,10 +192,8 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
     this.handler = handler
   }
 
-  send(datagram: Uint8Array, peer: Peer): void {
-    const { transport, clock } = this.options
-    const record = this.client.seal(datagram, clock.now())
-    if (record !== undefined) transport.send(record, peer)
+  send(datagram: Uint8Array, _peer: Peer): void {
+    this.client.sealTo(datagram, this.options.clock.now(), this.emit)
     this.alarm.set()
   }
 
@@ -194,17 +222,31 @@ export class SecureClientTransport<Peer> implements DatagramTransport<Peer> {
   private sealBatch(batch: readonly Batch<Peer>[]): void {
     const { transport, clock } = this.options
     const now = clock.now()
+    const { peer } = this
     const records: Batch<Peer>[] = []
-    for (const { datagram, peer } of batch) {
-      const record = this.client.seal(datagram, now)
-      if (record !== undefined) records.push({ datagram: new Uint8Array(record), peer })
+    const emit = (record: Uint8Array): void => {
+      records.push({ datagram: new Uint8Array(record), peer })
     }
+    for (const { datagram } of batch) this.client.sealTo(datagram, now, emit)
     if (records.length > 0) transport.sendBatch!(records)
     this.alarm.set()
   }
 
   private transmit(datagram: Uint8Array): void {
     transmit(this.options.transport, datagram, this.peer)
+  }
+
+  private reconnect(): void {
+    const { clock, reconnect } = this.options
+    const now = clock.now()
+    if (reconnect === undefined || now < this.reconnectAt) return
+    // A new port each time: an answer to the former one is lost, so the next reconnect leaves twice the time for it.
+    this.reconnectInterval =
+      now - this.reconnectAt > RECONNECT_INTERVAL_MAX
+        ? RECONNECT_INTERVAL
+        : Math.min(2 * this.reconnectInterval, RECONNECT_INTERVAL_MAX)
+    this.reconnectAt = now + this.reconnectInterval
+    reconnect()
   }
 
   private closed(error: KcpError | undefined): void {
@@ -260,6 +302,7 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
   private readonly server: SecureServer<Peer>
   private readonly alarm: Alarm
   private readonly peers: Map<Association<Peer>, AssociationPeer<Peer>> = new Map()
+  private readonly emit: (record: Uint8Array, path: Peer) => void
   private handler: DatagramHandler<PeerAddress> | undefined
   private nextId = 0
 
@@ -279,6 +322,7 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
     this.options = options
     if (transport.maxDatagramSize !== undefined) this.maxDatagramSize = transport.maxDatagramSize
     if (transport.sendBatch !== undefined) this.sendBatch = (batch) => this.sealBatch(batch)
+    this.emit = (record, path) => transport.send(record, path)
     this.server = new SecureServer<Peer>(
       {
         primitives: options.primitives,
@@ -335,9 +379,8 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
 
   /** To one of its peers; to anybody else nothing is sent. */
   send(datagram: Uint8Array, peer: PeerAddress): void {
-    const record = this.seal(datagram, peer)
-    if (record === undefined) return
-    this.options.transport.send(record, (peer as AssociationPeer<Peer>).association.path)
+    if (!(peer instanceof AssociationPeer)) return
+    peer.association.sealTo(datagram, this.options.clock.now(), this.emit)
   }
 
   close(): void | Promise<void> {
@@ -368,20 +411,14 @@ export class SecureServerTransport<Peer extends PeerAddress> implements Datagram
     this.options.transport.unref?.()
   }
 
-  private seal(datagram: Uint8Array, peer: PeerAddress): Uint8Array | undefined {
-    if (!(peer instanceof AssociationPeer)) return undefined
-    return peer.association.seal(datagram, this.options.clock.now())
-  }
-
   private sealBatch(batch: readonly Batch<PeerAddress>[]): void {
+    const now = this.options.clock.now()
     const records: Batch<Peer>[] = []
+    const emit = (record: Uint8Array, peer: Peer): void => {
+      records.push({ datagram: new Uint8Array(record), peer })
+    }
     for (const { datagram, peer } of batch) {
-      const record = this.seal(datagram, peer)
-      if (record === undefined) continue
-      records.push({
-        datagram: new Uint8Array(record),
-        peer: (peer as AssociationPeer<Peer>).association.path,
-      })
+      if (peer instanceof AssociationPeer) peer.association.sealTo(datagram, now, emit)
     }
     if (records.length > 0) this.options.transport.sendBatch!(records)
   }

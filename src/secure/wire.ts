@@ -35,12 +35,17 @@ export const ControlKind = {
   PathResponse: 4,
   /** The sender has nothing more to say and forgets the keys soon. */
   Close: 5,
-  /** Filled up to the size that is tried. Answered by a ProbeAck with that size, u16. */
+  /**
+   * A byte that names the path, filled up to the size that is tried. Answered by a ProbeAck with that size, u16, and the
+   * byte.
+   */
   Probe: 6,
   ProbeAck: 7,
   /** New keys: the client's new index and Noise message 1. Answered by Noise message 2. */
   RekeyInitiation: 8,
   RekeyResponse: 9,
+  /** A part of a datagram that is larger than the path carries; parts.ts has the layout. */
+  Part: 14,
 } as const
 
 /** Bytes in front of what a record carries, and of a whole record around nothing. */

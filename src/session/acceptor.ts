@@ -316,14 +316,14 @@ export class Acceptor<Peer> {
     }
   }
 
-  /** Datagrams of `size` bytes, the transport's part included, fit the way to this peer. */
+  /** Datagrams of `size` bytes, the transport's part included, fit the path to this peer: larger or smaller than before. */
   largerDatagrams(peer: Peer, size: number): void {
     // FEC's buffers have the size that they were made with.
     if (this.options.fec !== undefined) return
     const entry = this.peers.get(peerKey(this.options.transport, peer))
     if (entry === undefined) return
     const mtu = size - (this.options.transport.overhead ?? 0) - entry.link.overhead
-    for (const { session } of entry.sessions.values()) session.growMtu(mtu)
+    for (const { session } of entry.sessions.values()) session.adoptMtu(mtu)
   }
 
   private dispatch(datagram: Uint8Array, wireSize: number, entry: PeerEntry<Peer>, now: number): void {

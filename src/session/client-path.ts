@@ -66,11 +66,11 @@ export class ClientPath<Peer> {
     this.warn = warn
   }
 
-  /** Datagrams of `size` bytes, the transport's part included, fit the way to the peer. */
+  /** Datagrams of `size` bytes, the transport's part included, fit the path to the peer: larger or smaller than before. */
   largerDatagrams(size: number): void {
     // FEC's buffers have the size that they were made with.
     if (this.fec) return
-    for (const session of this.sessions) session.growMtu(size - this.added)
+    for (const session of this.sessions) session.adoptMtu(size - this.added)
   }
 
   /** One datagram from the peer's address. */

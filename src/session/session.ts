@@ -703,9 +703,12 @@ export class KcpSession implements Task {
     if (!this.closed) this.onUnreliable?.(payload)
   }
 
-  /** Larger datagrams fit the path than was known: `mtu` bytes of the engine's. Never lowers it: segments are cut. */
-  growMtu(mtu: number): void {
-    if (!this.closed && mtu > this.kcp.mtu) this.kcp.setMtu(mtu)
+  /**
+   * The path carries datagrams of `mtu` bytes of the engine's: more than was known, or less. Segments that are cut already
+   * keep their size; a transport that lowers the mtu takes their datagrams all the same.
+   */
+  adoptMtu(mtu: number): void {
+    if (!this.closed && mtu !== this.kcp.mtu) this.kcp.setMtu(mtu)
   }
 
   /** The peer's address is proven, here or on another channel. */

@@ -15,6 +15,15 @@ export interface PeerAddress {
   readonly publicKey?: Uint8Array | undefined
 }
 
+/** Codes by which a system reports that the address of a tied socket is gone, or the network that it was on. */
+export const PATH_ERRORS: ReadonlySet<unknown> = new Set([
+  'EADDRNOTAVAIL',
+  'EHOSTUNREACH',
+  'EINVAL',
+  'ENETDOWN',
+  'ENETUNREACH',
+])
+
 /** What a transport calls. A callback never throws into the transport. */
 export interface DatagramHandler<Peer = PeerAddress> {
   /**
@@ -31,7 +40,10 @@ export interface DatagramHandler<Peer = PeerAddress> {
   onClose(): void
   /** Of a transport that knows its peers: this one is gone. Without an error it said so itself. */
   onPeerClosed?(peer: Peer, error: KcpError | undefined): void
-  /** Datagrams of `size` bytes, what the transport adds included, were found to reach this peer. */
+  /**
+   * Datagrams of `size` bytes, what the transport adds included, were found to reach this peer; or no larger ones do any
+   * more, and then the transport still takes those that are cut already.
+   */
   onLargerDatagrams?(peer: Peer, size: number): void
 }
 

@@ -18,7 +18,7 @@ import {
   SecureServer,
 } from '../../src/secure/index.ts'
 import type { Keys } from '../../src/secure/keys.ts'
-import { REJECT_AFTER_RECORDS, STRANGE_RECORDS_PER_SECOND } from '../../src/secure/limits.ts'
+import { CHALLENGES_MAX, REJECT_AFTER_RECORDS, STRANGE_RECORDS_PER_SECOND } from '../../src/secure/limits.ts'
 import { ControlKind, DatagramType, MAC_SIZE, RECORD_OVERHEAD } from '../../src/secure/wire.ts'
 import type { Prng } from '../../src/sim/prng.ts'
 import { keyPairOf, seededPrimitives } from '../secure/support.ts'
@@ -169,8 +169,6 @@ export function secure(prng: Prng): Subject {
   let texts = 0
   /** Of these, what answers a challenge that the server never made. */
   const invented = new Set<string>()
-  /** Where each answer to an initiation went. */
-  const responses = new Map<string, string>()
   /** What the server sent during the call at hand, bytes. */
   let answered = 0
   let delivered = 0
@@ -197,11 +195,6 @@ export function secure(prng: Prng): Subject {
       mtu: MTU,
       send: (datagram, path) => {
         answered += datagram.length
-        if (datagram[0] === DatagramType.Response) {
-          const first = responses.get(keyOf(datagram)) ?? path
-          require(first === path, `an answer went to ${first}, and to ${path}`)
-          responses.set(keyOf(datagram), path)
-        }
         // To where nobody is as well: for the one that was there last.
         const index = datagram[0] === DatagramType.Cookie ? 0 : readU32(datagram, 1)
         const to =
@@ -493,6 +486,7 @@ export function secure(prng: Prng): Subject {
     require(server['closing'].size <= associations, 'closing')
     require(server['unused'].size <= associations, 'unused')
     require(server['pendingOf'].size === handshakes, 'handshakes by association')
+    require(server['unvalidated'].size <= handshakes, 'handshakes without a cookie')
     require(server['vain'].size <= limits.maxRemembered, 'hosts that tried in vain')
     const sum = (counts: ReadonlyMap<string, number>, most: number): number => {
       let all = 0
@@ -504,7 +498,11 @@ export function secure(prng: Prng): Subject {
     }
     require(sum(server['countByHost'], limits.maxAssociationsPerHost) === associations, 'counts by host')
     require(sum(server['pendingByHost'], limits.maxHandshakesPerHost) === handshakes, 'handshakes by host')
+    require(sum(server['unvalidatedByHost'], limits.maxHandshakesPerHost) ===
+      server['unvalidated'].size, 'by host')
     for (const association of server['hosts'].keys()) {
+      require(association['challenged'].size <= CHALLENGES_MAX, 'addresses challenged')
+      require(association['parts'].size <= 16 && association['parts'].bytes <= 65_536, 'parts')
       require(association.mtu <= Math.max(MTU, tuning.probeMtu), `an mtu of ${association.mtu}`)
       require(!association.closed, 'an association that is over was kept')
     }

@@ -108,6 +108,31 @@ test('a connect can be given up, and leaves nothing behind', async () => {
   await world.run(60_000)
 })
 
+test('a refusal by ICMP fails a handshake while nothing was heard, and never one that heard the server', async () => {
+  const refused = Object.assign(new Error('read ECONNREFUSED'), { code: 'ECONNREFUSED' })
+  const world = new World({ link: { delayMs: 100 } })
+  const listener = await world.listen({ security: { psk, cookies: 'always' } })
+  const early = world.network.transport('early')
+  const failing = world.connect({ ...WITH_PSK, transport: early })
+  failing.catch(() => undefined)
+  await world.run(50)
+  early.fail(refused)
+  await rejects(world.within(failing), { code: 'ERR_KCP_CONNECT' })
+
+  // After the cookie, and again before the stream is there.
+  const transport = world.network.transport('client')
+  const connecting = world.connect({ ...WITH_PSK, transport })
+  await world.run(250)
+  equal(listener.stats().security.cookies >= 1, true)
+  transport.fail(refused)
+  await world.run(100)
+  transport.fail(refused)
+  const client = await world.within(connecting)
+  client.write('hello')
+  const server = (await world.within(listener.accept()))!
+  equal(String(await world.within(server.recv())), 'hello')
+})
+
 test('a thousand new ports in the middle of a conversation, and no reset', async () => {
   const world = new World({ link: { delayMs: 5 } })
   const listener = await world.listen({ preset: 'fast', ...WITH_PSK })
@@ -258,6 +283,16 @@ test('what is no security is refused at the door', async () => {
     [{ psk, cipher: 'rot13' as never }, 'security.cipher'],
     [{ psk, maxHandshakes: 0 }, 'security.maxHandshakes'],
     [{ psk, key: 1 } as never, 'security.key'],
+    [{ psk, maxhandshakes: 5 } as never, 'security.maxhandshakes'],
+    [{ psk, authorize: () => true }, 'security.authorize'],
+    [{ keyPair: home, authorize: (async () => true) as never }, 'security.authorize'],
+    [
+      { keyPair: { publicKey: guest.publicKey, privateKey: home.privateKey }, authorize: () => true },
+      'security.keyPair.publicKey',
+    ],
+    ...[null, false, 0, '', 'my password', true, psk, [psk]].map(
+      (value) => [value as never, 'security'] as const,
+    ),
   ]
   for (const [security, field] of wrong) {
     throws(
@@ -270,7 +305,11 @@ test('what is no security is refused at the door', async () => {
     )
   }
   await rejects(connect({ port: 1, security: { keyPair: home } }), /remotePublicKey/)
-  await rejects(connect({ port: 1, security: null as never }), /security/)
+  for (const security of [null, false, 0, '', 'my password', psk])
+    await rejects(connect({ port: 1, security: security as never }), (error: Error) => {
+      ok(error.message.startsWith('security must be an object'), error.message)
+      return !error.message.includes('my password')
+    })
   throws(
     () => new KcpListener({ security: { psk: 'my password' as never } }),
     (error: Error) => {

@@ -1,13 +1,24 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
-import { ControlKind, DatagramType, RECORD_OVERHEAD } from '../../src/secure/index.ts'
+import { ControlKind, DatagramType, type Identity, RECORD_OVERHEAD } from '../../src/secure/index.ts'
 import { Prng } from '../../src/sim/index.ts'
-import { Bench, bytesOf, fromHex, KEYS, type TestClient, toHex } from './support.ts'
+import {
+  Bench,
+  bytesOf,
+  CLIENT_PAIR,
+  fromHex,
+  KEYS,
+  keyPairOf,
+  SERVER_PAIR,
+  type TestClient,
+  toHex,
+} from './support.ts'
 
 /** Keys and their counters, which nothing but a test looks at. */
 interface Inside {
   current: { sealed: number; localIndex: number }
   association: Inside
+  options: { identity: Identity }
   control(kind: number, body: Uint8Array): void
 }
 function inside(state: unknown): Inside {
@@ -423,6 +434,64 @@ test('new keys are agreed on a path that takes longer than a handshake may', () 
   equal(bench.server.counters.unknown, 0)
 })
 
+test('a client that asks for new keys with another static key gets none', () => {
+  const other = keyPairOf(new Uint8Array(32).fill(0x44))
+  const asked: string[] = []
+  const authorize = (key: Uint8Array): boolean => asked.push(toHex(key)) > 0
+  const security = { client: KEYS.client, server: { keyPair: SERVER_PAIR, authorize } }
+  const bench = new Bench({ security, tuning: { rekeyAfterRecords: 5 } })
+  const client = bench.connected()
+  const { association } = inside(client.state)
+  const { identity } = association.options
+  association.options.identity = { ...identity, keyPair: other }
+  for (let i = 0; i < 6; i++) client.send('.')
+  bench.settle(client)
+  deepEqual([bench.server.counters.unreadable, bench.server.counters.rekeys], [1, 0])
+  equal(toHex(bench.opened[0]!.remotePublicKey!), toHex(CLIENT_PAIR.publicKey))
+  deepEqual(asked, [toHex(CLIENT_PAIR.publicKey)], 'the other key is nobody here')
+})
+
+test('authorize is asked again for new keys, and anything but true ends the association', () => {
+  const refusals: readonly (readonly [string, () => unknown])[] = [
+    ['false', () => false],
+    ['a promise', () => Promise.resolve(true)],
+    [
+      'a throw',
+      () => {
+        throw new Error('of the application')
+      },
+    ],
+  ]
+  for (const [name, refusal] of refusals) {
+    const asked: string[] = []
+    let answer: () => unknown = () => true
+    const authorize = (key: Uint8Array): boolean => {
+      asked.push(toHex(key))
+      return answer() as boolean
+    }
+    const security = { client: KEYS.client, server: { keyPair: SERVER_PAIR, authorize } }
+    const bench = new Bench({ security, tuning: { rekeyAfterRecords: 10 } })
+    const client = bench.connected()
+    const say = (times: number): void => {
+      for (let i = 0; i < times; i++) {
+        bench.now += 200
+        client.send('.')
+        bench.settle(client)
+      }
+    }
+    say(11)
+    deepEqual([asked.length, bench.server.counters.rekeys], [2, 1], name)
+    answer = refusal
+    say(11)
+    deepEqual(new Set(asked), new Set([toHex(CLIENT_PAIR.publicKey)]))
+    equal(bench.server.counters.unauthorized, 1, name)
+    equal(bench.server.associations, 0, name)
+    equal(bench.closed[0]?.error?.code, 'ERR_KCP_HANDSHAKE', name)
+    bench.advance(bench.now + 1_000, client)
+    equal(client.over, 1, `${name}: the client is told`)
+  }
+})
+
 test('keys that are used up seal nothing any more', () => {
   const bench = new Bench()
   const client = bench.connected()
@@ -491,6 +560,60 @@ test('who sends on a record from his own address gets a challenge, and no more',
   equal(client.got.length, 500)
   ok(toThief <= 3 * fromThief, `${toThief} for ${fromThief}`)
   ok(toThief <= 50 * (RECORD_OVERHEAD + 9), 'one challenge in 100 ms')
+})
+
+test('an address is challenged every 100 ms at most, and ten addresses in that time', () => {
+  const bench = new Bench()
+  const client = bench.connected('home:1')
+  const at: Map<string, number[]> = new Map()
+  const step = (now: number, thief: string): void => {
+    bench.advance(now, client)
+    const [copy] = sealed(client, 'x')
+    bench.server.receive(copy!, thief, now)
+    // Then a newer one from the client's own address, as it is still there.
+    client.send('y')
+    bench.server.receive(client.sent.shift()!, 'home:1', now)
+    for (const { to } of bench.fromServer.splice(0)) at.set(to, [...(at.get(to) ?? []), now])
+  }
+  for (let now = 0; now < 5_000; now += 6) step(now, 'thief:1')
+  const times = at.get('thief:1')!
+  ok(times.length >= 45 && times.length <= 50, `${times.length} challenges in 5 s`)
+  for (let i = 1; i < times.length; i++) ok(times[i]! - times[i - 1]! >= 100, `${times[i]}`)
+
+  at.clear()
+  for (let now = 10_000; now < 15_000; now += 6) step(now, `thief:${now}`)
+  const all = [...at.values()].flat()
+  ok(all.length <= 10 * 51, `${all.length} challenges`)
+  for (let from = 10_000; from < 15_000; from += 100) {
+    const count = all.filter((time) => time >= from && time < from + 100).length
+    ok(count <= 10 + 1, `${count} challenges in 100 ms`)
+  }
+  // The client is followed all the same.
+  bench.now = 16_000
+  client.address = 'new:2'
+  client.send('moved')
+  bench.settle(client)
+  equal(bench.opened[0]!.path, 'new:2')
+})
+
+test('a challenge is answered late, after records from the former address: it still counts', () => {
+  const bench = new Bench()
+  const client = bench.connected('a:1')
+  client.send('1')
+  bench.server.receive(client.sent.shift()!, 'b:2', 0)
+  const [challenge] = bench.to('b:2')
+  client.send('2')
+  bench.server.receive(client.sent.shift()!, 'a:1', 10)
+  client.send('3')
+  bench.server.receive(client.sent.shift()!, 'b:2', 20)
+  equal(bench.to('b:2').length, 0)
+  client.state.receive(challenge!, 300)
+  bench.server.receive(client.sent.pop()!, 'b:2', 300)
+  equal(bench.opened[0]!.path, 'b:2')
+  // The answer counts once.
+  const answer = bench.server.counters.migrations
+  client.state.receive(challenge!, 310)
+  equal(bench.server.counters.migrations, answer)
 })
 
 test('an answer from elsewhere, or with other bytes, proves nothing; an old record is no move', () => {

@@ -171,8 +171,9 @@ export class Bench {
   }
 
   send(association: Association<Address>, text: string): void {
-    const record = association.seal(bytesOf(text), this.now)
-    if (record !== undefined) this.fromServer.push({ datagram: record.slice(), to: association.path })
+    association.sealTo(bytesOf(text), this.now, (record, to) =>
+      this.fromServer.push({ datagram: record.slice(), to }),
+    )
   }
 }
 
@@ -194,6 +195,7 @@ export class TestClient {
   readonly sent: Uint8Array[] = []
   readonly got: string[] = []
   readonly mtus: number[] = []
+  silences = 0
   opened = 0
   over = 0
   error: KcpError | undefined
@@ -213,6 +215,7 @@ export class TestClient {
         onData: (plain) => this.got.push(textOf(plain)),
         onOpen: () => this.opened++,
         onMtu: (mtu) => this.mtus.push(mtu),
+        onSilence: () => this.silences++,
         onClosed: (error) => {
           this.over++
           this.error = error
@@ -224,8 +227,7 @@ export class TestClient {
   }
 
   send(text: string): void {
-    const record = this.state.seal(bytesOf(text), this.bench.now)
-    if (record !== undefined) this.sent.push(record.slice())
+    this.state.sealTo(bytesOf(text), this.bench.now, (record) => this.sent.push(record.slice()))
   }
 }
 
