@@ -3,6 +3,7 @@
  * @module
  */
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
+import { optionNames, readOptions, requireMethods } from '../core/options.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { SHARDS_MAX } from '../fec/reed-solomon.ts'
 
@@ -25,32 +26,28 @@ export interface ResolvedFec {
   readonly autotune: boolean
 }
 
-/** Throws ERR_KCP_CONFIG for what is out of range. Absent: no FEC. */
-export function requireFec(fec: FecOptions | undefined): ResolvedFec | undefined {
-  if (fec === undefined) return undefined
-  if (typeof fec !== 'object' || fec === null) throw configError('fec', fec, '{ data, parity }')
-  for (const field of Object.keys(fec)) {
-    if (!['data', 'parity', 'autotune'].includes(field)) {
-      throw configError(
-        `fec.${field}`,
-        (fec as object as Record<string, unknown>)[field],
-        'data, parity, autotune',
-      )
-    }
-  }
+const FEC_NAMES = optionNames({ data: true, parity: true, autotune: true } satisfies Record<
+  keyof FecOptions,
+  true
+>)
+
+/** A copy. Throws ERR_KCP_CONFIG for what is out of range. Absent: no FEC. */
+export function requireFec(options: FecOptions | undefined): ResolvedFec | undefined {
+  if (options === undefined) return undefined
+  const fec = readOptions<FecOptions>('fec', options, { names: FEC_NAMES, prefix: 'fec.' })
   const data = requireInteger('fec.data', fec.data, 1, SHARDS_MAX - 1)
   const parity = requireInteger('fec.parity', fec.parity, 1, SHARDS_MAX - data)
   const autotune = fec.autotune === undefined ? false : requireBoolean('fec.autotune', fec.autotune)
-  return { data, parity, autotune }
+  return Object.freeze({ data, parity, autotune })
 }
 
 /** Throws ERR_KCP_CONFIG unless `cipher` is a packet cipher, or undefined. */
 export function requireCipher(cipher: PacketCipher | undefined): void {
   if (cipher === undefined) return
-  const { seal, open, headroom, tailroom } = (cipher ?? {}) as Partial<PacketCipher>
-  if (typeof seal !== 'function' || typeof open !== 'function') {
-    throw configError('crypto', cipher, 'a packet cipher, such as aesGcmCipher(key)')
-  }
+  const allowed = 'a packet cipher, such as aesGcmCipher(key)'
+  // A text is somebody's key: it belongs in no message.
+  if (typeof cipher === 'string') throw configError('crypto', 'a text', allowed)
+  const { headroom, tailroom } = requireMethods('crypto', cipher, allowed, ['seal', 'open']) as PacketCipher
   requireInteger('crypto.headroom', headroom, 0, CIPHER_MAX)
   requireInteger('crypto.tailroom', tailroom, 0, CIPHER_MAX)
 }
