@@ -98,6 +98,7 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   readonly #arrived: SmuxStream[] = []
   readonly #readable = new Set<SmuxStream>()
   readonly #drained = new Set<SmuxStream>()
+  readonly #aborted = new Set<SmuxStream>()
 
   /** The Duplex is full until its 'drain'. */
   #full = false
@@ -145,6 +146,9 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
       onReadable: (flow: SmuxFlow) => this.#readable.add(flow.tag as SmuxStream),
       onDrained: (flow: SmuxFlow) => {
         if (flow.tag !== undefined) this.#drained.add(flow.tag as SmuxStream)
+      },
+      onAborted: (flow: SmuxFlow) => {
+        if (flow.tag !== undefined) this.#aborted.add(flow.tag as SmuxStream)
       },
       onOver: () => undefined,
     }
@@ -345,6 +349,7 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
     this.#streams.delete(stream)
     this.#readable.delete(stream)
     this.#drained.delete(stream)
+    this.#aborted.delete(stream)
     const at = this.#backlog.indexOf(stream)
     if (at >= 0) this.#backlog.splice(at, 1)
     this.#touch()
@@ -396,7 +401,11 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
     }
     for (const stream of this.#readable) {
       this.#readable.delete(stream)
-      deliver.readable(stream)
+      if (!this.#aborted.has(stream)) deliver.readable(stream)
+    }
+    for (const stream of this.#aborted) {
+      this.#aborted.delete(stream)
+      stream.destroy(new KcpError('ERR_KCP_RESET', `the peer broke stream ${stream.id} off`))
     }
   }
 
@@ -612,6 +621,12 @@ export class SmuxStream extends Duplex implements AsyncDisposable {
       this.end()
       this.resume()
     })
+  }
+
+  /** Destroys it so that a peer of this package gets ERR_KCP_RESET in place of an end; others see an end. */
+  resetAndDestroy(): this {
+    this.#flow.abort()
+    return this.destroy()
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { SmuxStream } from '../../node/smux.ts'
 import type { Clock } from '../../session/transport.ts'
 
 export interface ForwardOptions {
@@ -46,7 +47,7 @@ export function forward(connection: Duplex, stream: Duplex, options: ForwardOpti
     let timer: unknown
     const breakOff = (reason: string): void => {
       if (why === '') why = reason
-      stream.destroy()
+      reset(stream)
       reset(connection)
     }
     const watch = (one: Duplex, name: string): void => {
@@ -103,9 +104,10 @@ function progress(up: number, stream: Duplex): string {
   return `${up} ${stream.writableLength} ${bytesWritten}`
 }
 
-/** Ends a connection so that its peer sees that something went wrong. */
-export function reset(connection: Duplex): void {
+/** Ends a connection or a stream so that its peer sees that something went wrong, where there is a way to say so. */
+export function reset(one: Duplex): void {
   // A Unix socket has no reset.
-  if (connection instanceof Socket && connection.remoteFamily !== undefined) connection.resetAndDestroy()
-  else connection.destroy()
+  if (one instanceof SmuxStream || (one instanceof Socket && one.remoteFamily !== undefined))
+    one.resetAndDestroy()
+  else one.destroy()
 }
