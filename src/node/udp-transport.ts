@@ -9,7 +9,7 @@ import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import { optionNames, readOptions } from '../core/options.ts'
 import type { DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
-import { familyOf, requirePort } from './address.ts'
+import { familyOf } from './address.ts'
 import { requireHost, requireSignal } from './options.ts'
 
 export interface UdpOptions {
@@ -49,7 +49,7 @@ export function readUdpOptions<T extends UdpOptions>(given: T, more: object = {}
     hint: (name) => (name === 'host' ? 'did you mean address?' : undefined),
   })
   const { port, address, family, fd, bufferSize } = options
-  if (port !== undefined) requirePort(port)
+  if (port !== undefined) requireInteger('port', port, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
   // Whether the system has such an address is its to say.
   if (address !== undefined) requireHost('address', address)
   if (family !== undefined && family !== 4 && family !== 6) throw configError('family', family, '4 or 6')
