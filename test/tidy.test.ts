@@ -46,6 +46,7 @@ const SHARED_PARTS: ReadonlySet<string> = new Set([
   'errors.ts',
   'int-list.ts',
   'memory.ts',
+  'options.ts',
   'segment.ts',
   'send-slot.ts',
   'seq.ts',

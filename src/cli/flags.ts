@@ -40,6 +40,8 @@ export interface Flags {
 }
 
 const NUMBER_MAX = 0x7fff_ffff
+const KEY_IN_ARGUMENTS =
+  'everybody on this machine can read --key in the list of processes: set $KCPTUN_KEY, or put the key into the file of -c'
 
 /**
  * The values in force: of `words`, else of the environment, else the defaults; over all of them those of the file that
@@ -64,7 +66,10 @@ export function parseFlags(
     const value = flag.env === undefined ? undefined : env[flag.env]
     if (value !== undefined && value !== '') set(flag, value, `$${flag.env}`)
   }
-  for (const [flag, value] of commandLine(table, words)) set(flag, value, `--${flag.name}`)
+  for (const [flag, value] of commandLine(table, words)) {
+    set(flag, value, `--${flag.name}`)
+    if (flag.name === 'key') warnings.push(KEY_IN_ARGUMENTS)
+  }
   const path = values['c']
   if (typeof path === 'string' && path !== '') {
     for (const [key, value] of jsonFile(path, readFile)) {
@@ -160,11 +165,18 @@ function checked(flag: Flag, value: unknown, where: string): FlagValue {
 }
 
 function jsonFile(path: string, readFile: (path: string) => string): [string, unknown][] {
-  let parsed: unknown
+  let text: string
   try {
-    parsed = JSON.parse(readFile(path))
+    text = readFile(path)
   } catch (error) {
     throw new UsageError(`cannot read the configuration ${path}: ${(error as Error).message}`)
+  }
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    // Not the parser's words: they repeat a part of the text, which may be the key.
+    throw new UsageError(`cannot read the configuration ${path}: it is not valid JSON`)
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new UsageError(`the configuration ${path} must be one JSON object`)

@@ -3,7 +3,7 @@
  * complete and frozen and is checked nowhere else.
  * @module
  */
-import { KcpError } from './errors.ts'
+import { configError, optionNames, readOptions, requireBoolean, requireInteger } from './options.ts'
 import { PROBE_INITIAL } from './window-probe.ts'
 
 /** Lowest mtu, bytes. ikcp_setmtu refuses less: a header and 26 bytes. */
@@ -231,41 +231,19 @@ const RANGES = {
   maxInFlight: [0, WND_MAX],
 } as const
 
-const FIELDS: ReadonlySet<string> = new Set(Object.keys(BASE))
+/** The names of all settings of an engine. */
+export const KCP_FIELDS: ReadonlySet<string> = optionNames(BASE)
 
-/** The error for a field that is out of range: names the field, the value and what is allowed. */
-export function configError(field: string, value: unknown, allowed: string): KcpError {
-  return new KcpError('ERR_KCP_CONFIG', `${field} must be ${allowed}, got ${describe(value)}`, {
-    detail: { field, value: typeof value === 'number' ? value : describe(value), allowed },
-  })
-}
+export { configError, requireBoolean, requireInteger }
 
-function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
-  return String(value)
-}
-
-/** Throws ERR_KCP_CONFIG unless `value` is a whole number within `low .. high`. */
-export function requireInteger(field: string, value: unknown, low: number, high: number): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
-    throw configError(field, value, `a whole number within ${low}..${high}`)
-  }
-  return value
-}
-
-export function requireBoolean(field: string, value: unknown): boolean {
-  if (typeof value !== 'boolean') throw configError(field, value, 'true or false')
-  return value
-}
-
-/** `value` as overrides: a plain object, or nothing. */
-function requireOverrides(field: string, value: unknown): object {
-  if (value === undefined) return {}
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw configError(field, value, 'an object of settings')
-  }
-  return value
+/** Throws ERR_KCP_CONFIG unless `preset` is one of these names. */
+export function requirePreset<T extends string>(preset: unknown, names: readonly T[]): T {
+  const quoted = names.map((name) => `'${name}'`)
+  const allowed = `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`
+  if (typeof preset !== 'string')
+    throw configError('preset', preset, `${allowed}; a configuration is spread beside it ({ ...config })`)
+  if (!(names as readonly string[]).includes(preset)) throw configError('preset', preset, allowed)
+  return preset as T
 }
 
 /**
@@ -278,9 +256,7 @@ export function resolveConfig(
 ): ResolvedKcpConfig {
   let config: ResolvedKcpConfig = BASE
   if (typeof base === 'string') {
-    if (!Object.hasOwn(presets, base))
-      throw configError('preset', base, "'default', 'normal', 'fast' or 'turbo'")
-    config = presets[base]
+    config = presets[requirePreset(base, Object.keys(presets) as KcpPresetName[])]
   } else {
     config = apply(config, base)
   }
@@ -290,12 +266,11 @@ export function resolveConfig(
 
 function apply(config: ResolvedKcpConfig, overrides: KcpConfig | undefined): ResolvedKcpConfig {
   const next: Record<string, unknown> = { ...config }
-  for (const [field, value] of Object.entries(requireOverrides('kcp', overrides))) {
-    if (!FIELDS.has(field)) throw configError(`kcp.${field}`, value, `one of ${[...FIELDS].join(', ')}`)
-    if (value === undefined) continue
+  const given = readOptions<KcpConfig>('kcp', overrides, { names: KCP_FIELDS, prefix: 'kcp.' })
+  for (const [field, value] of Object.entries(given)) {
     next[field] = parseField(field as keyof ResolvedKcpConfig, value)
   }
-  const { nodelay, minRto } = (overrides ?? {}) as KcpConfig
+  const { nodelay, minRto } = given
   // As ikcp_nodelay: choosing a style sets its lower bound too, unless that is chosen as well.
   if (nodelay !== undefined && minRto === undefined) next['minRto'] = next['nodelay'] === 0 ? 100 : 30
   return next as unknown as ResolvedKcpConfig
@@ -332,12 +307,9 @@ function parseField(field: keyof ResolvedKcpConfig, value: unknown): unknown {
 
 function parseHardening(value: unknown): KcpHardening {
   if (typeof value === 'boolean') return value ? HARDENED : PARITY
+  const names = optionNames(PARITY)
+  const given = readOptions<KcpHardening>('hardening', value, { names, prefix: 'hardening.' })
   const parsed: Record<string, boolean> = { ...PARITY }
-  for (const [name, on] of Object.entries(requireOverrides('hardening', value))) {
-    if (!Object.hasOwn(PARITY, name)) {
-      throw configError(`hardening.${name}`, on, `one of ${Object.keys(PARITY).join(', ')}`)
-    }
-    if (on !== undefined) parsed[name] = requireBoolean(`hardening.${name}`, on)
-  }
+  for (const [name, on] of Object.entries(given)) parsed[name] = requireBoolean(`hardening.${name}`, on)
   return Object.freeze(parsed) as unknown as KcpHardening
 }

@@ -7,29 +7,25 @@ import type { Socket } from 'node:dgram'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { PacketCipher } from '../crypto/index.ts'
-import { peerKey, requireConv } from '../session/acceptor.ts'
 import { ClientPath } from '../session/client-path.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
   type ResolvedSessionConfig,
-  refuseUnknown,
   resolveSessionConfig,
 } from '../session/config.ts'
-import { type FecOptions, requireCipher, requireFec } from '../session/fec-options.ts'
+import { type FecOptions, requireFec } from '../session/fec-options.ts'
+import { peerKey, requireConv } from '../session/peer.ts'
 import type { Warn } from '../session/pipeline.ts'
 import type { Scheduler } from '../session/scheduler.ts'
 import { KcpSession } from '../session/session.ts'
-import {
-  type Clock,
-  type DatagramTransport,
-  type PacketCodec,
-  type PeerAddress,
-  requireCodec,
-} from '../session/transport.ts'
-import { type Address, parseAddress, requirePort, resolveHost } from './address.ts'
+import type { Clock, DatagramTransport, PacketCodec, PeerAddress } from '../session/transport.ts'
+import { type Address, parseAddress, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
-import { type KcpSecurity, requireSecurity, secureClient } from './security.ts'
+import { GuardedTransport } from './guarded-transport.ts'
+import { hookReporter, type ReportHook } from './hooks.ts'
+import { readConnectOptions } from './options.ts'
+import { type KcpSecurity, secureClient } from './security.ts'
 import { bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -44,7 +40,14 @@ export interface StreamBase {
   readonly writableHighWaterMark: number | undefined
   readonly ref: () => void
   readonly unref: () => void
-  /** The session is over and nobody uses the way to its peer any more. 'close' waits for what it returns. */
+  /** Hands to the system what the transport keeps for the end of the turn: the second half of a `flush()`. */
+  readonly flush: () => void
+  /** A handler of the stream threw or rejected; absent: that is the process's to see, as for any emitter. */
+  readonly handlerFailed?: (error: unknown) => void
+  /**
+   * The session is over and nobody uses the way to its peer any more. 'close' waits for what it returns. Never throws
+   * and never rejects.
+   */
   readonly released: () => void | Promise<void>
 }
 
@@ -101,32 +104,6 @@ export type KcpConnectOptions = KcpSessionConfig &
     readonly ownsTransport?: boolean
   }
 
-export const STREAM_FIELDS: readonly string[] = [
-  'allowHalfOpen',
-  'readableHighWaterMark',
-  'writableHighWaterMark',
-  'codec',
-  'crypto',
-  'fec',
-  'security',
-  'clock',
-  'channels',
-]
-const CONNECT_FIELDS: readonly string[] = [
-  ...STREAM_FIELDS,
-  'port',
-  'host',
-  'conv',
-  'localAddress',
-  'localPort',
-  'family',
-  'signal',
-  'waitForPeer',
-  'socket',
-  'transport',
-  'ownsTransport',
-]
-
 /** How long `waitForPeer: true` waits, ms. */
 const WAIT_FOR_PEER = 5_000
 /** First time between two questions to a silent peer, ms; grows by half each time. */
@@ -170,34 +147,29 @@ export interface Dialled {
   readonly start: () => Promise<void>
 }
 
-/** Opens the way to a peer. Throws ERR_KCP_CONFIG; rejects with ERR_KCP_CONNECT, ERR_KCP_IO or the signal's reason. */
-export async function dial(options: KcpConnectOptions): Promise<Dialled> {
-  if (typeof options !== 'object' || options === null) throw configError('options', options, 'an object')
-  refuseUnknown(options, CONNECT_FIELDS)
-  const { signal, clock = nodeClock, codec, crypto, security } = options
+/** Opens the way to a peer. Rejects with ERR_KCP_CONFIG, ERR_KCP_CONNECT, ERR_KCP_IO or the signal's reason. */
+export async function dial(given: KcpConnectOptions): Promise<Dialled> {
+  const options = readConnectOptions(given)
+  const { signal, clock = nodeClock, codec, crypto, security, port } = options
   const config = resolveSessionConfig(pickSessionConfig(options))
-  warnOfClamping(options, config)
-  requireCodec(codec)
-  requireCipher(crypto)
   const fec = requireFec(options.fec)
-  requireSecurity(security, 'client')
-  const port = requirePort(options.port)
-  if (port === 0) throw configError('port', port, 'a whole number within 1..65535')
   const channels = requireChannels(options.channels)
   const conv = firstConv(channels, options.conv)
   const patience = parsePatience(options.waitForPeer)
+  warnOfClamping(options, config)
   signal?.throwIfAborted()
-  const below = await openTransport({ ...options, port }, config.socketBufferSize)
+  const report = hookReporter()
+  const below = await openTransport({ ...options, port }, config.socketBufferSize, clock, report)
   const { peer, owned } = below
   let transport: DatagramTransport = below.transport
   const release = (): void | Promise<void> => {
-    if (owned || security !== undefined) return transport.close()
+    if (owned || security !== undefined) return quietly(() => transport.close())
   }
   if (security !== undefined) {
     try {
       transport = await secureClient({ ...below, security, clock, mtu: config.kcp.mtu, signal })
     } catch (error) {
-      if (owned) await below.transport.close()
+      if (owned) await quietly(() => below.transport.close())
       throw error
     }
   }
@@ -221,10 +193,11 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       warn,
     })
   } catch (error) {
-    void release()
+    await release()
     throw error
   }
   const { pipeline, sessions } = path
+  pipeline.link.traffic.onFault = report
   const bases: StreamBase[] = []
   let alive = channels
   for (let i = 0; i < channels; i++) {
@@ -253,6 +226,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
       writableHighWaterMark: options.writableHighWaterMark,
       ref: () => transport.ref?.(),
       unref: () => transport.unref?.(),
+      flush: () => below.transport.flush?.(),
       // The socket is theirs together.
       released: () => {
         if (--alive === 0) return release()
@@ -270,7 +244,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
   }
   const key = peerKey(transport, peer)
   const start = async (): Promise<void> => {
-    await transport.start({
+    const started = transport.start({
       onDatagram: (datagram, from) => {
         // An unconnected socket hears everybody; only the peer counts.
         if (from !== peer && peerKey(transport, from) !== key) return
@@ -296,6 +270,7 @@ export async function dial(options: KcpConnectOptions): Promise<Dialled> {
         }),
       onLargerDatagrams: (_, size) => path.largerDatagrams(size),
     })
+    if (started !== undefined) await unlessAborted(started, signal)
     for (const session of sessions) scheduler.touch(session)
     signal?.throwIfAborted()
     if (patience > 0) await waitForPeer(lead, scheduler, patience, signal)
@@ -330,6 +305,8 @@ function parsePatience(waitForPeer: boolean | number | undefined): number {
 async function openTransport(
   options: KcpConnectOptions,
   bufferSize: number,
+  clock: Clock,
+  report: ReportHook,
 ): Promise<{
   readonly transport: DatagramTransport
   readonly peer: PeerAddress
@@ -340,12 +317,13 @@ async function openTransport(
   const { host = 'localhost', port, signal } = options
   if (options.transport !== undefined) {
     return {
-      transport: options.transport,
+      transport: new GuardedTransport(options.transport, clock, report),
       peer: { address: host, port },
       owned: options.ownsTransport ?? false,
     }
   }
-  const peer = { ...(await resolveHost(host, options.family ?? 0)), port }
+  const found = await unlessAborted(resolveHost(host, options.family ?? 0), signal)
+  const peer = { ...found, port }
   if (options.socket !== undefined) {
     const ownsSocket = options.ownsTransport ?? false
     // Letting go of the transport takes its listeners off the socket; closing the socket is its owner's.
@@ -353,7 +331,7 @@ async function openTransport(
   }
   const transport = await bindUdp({
     family: peer.family === 'IPv6' ? 6 : 4,
-    port: options.localPort === undefined ? 0 : requirePort(options.localPort),
+    port: options.localPort ?? 0,
     bufferSize,
     ...(options.localAddress === undefined ? {} : { address: options.localAddress }),
     ...(signal === undefined ? {} : { signal }),
@@ -367,6 +345,26 @@ async function openTransport(
     await transport.close()
     throw error
   }
+}
+
+/** What `close` returns, without its failure: a way that cannot be closed is gone all the same. */
+export async function quietly(close: () => void | Promise<void>): Promise<void> {
+  try {
+    await close()
+  } catch {
+    // The port may stay taken; nobody can do more about that.
+  }
+}
+
+/** The outcome of a wait, or the signal's reason if that comes first. */
+export async function unlessAborted<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return wait
+  signal.throwIfAborted()
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+    wait.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 /** Asks until the peer is heard. */

@@ -6,40 +6,43 @@
 import type { Socket } from 'node:dgram'
 import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { BlockList } from 'node:net'
-import { requireInteger } from '../core/config.ts'
+import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import { SecureCounters, type SecureServerTransport } from '../secure/index.ts'
-import {
-  Acceptor,
-  type AcceptorLimits,
-  DropCounters,
-  LIMIT_FIELDS,
-  resolveLimits,
-  unmapped,
-} from '../session/acceptor.ts'
+import { Acceptor, type AcceptorLimits, DropCounters, resolveLimits } from '../session/acceptor.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
   type ResolvedSessionConfig,
-  refuseUnknown,
   resolveSessionConfig,
 } from '../session/config.ts'
-import { type ResolvedFec, requireCipher, requireFec } from '../session/fec-options.ts'
+import { type ResolvedFec, requireFec } from '../session/fec-options.ts'
+import { unmapped } from '../session/peer.ts'
 import { FecStats } from '../session/pipeline.ts'
 import type { KcpSession } from '../session/session.ts'
-import { type DatagramTransport, type PeerAddress, requireCodec } from '../session/transport.ts'
-import { type Address, familyOf, parseAddress, requirePort } from './address.ts'
+import type { DatagramTransport, PeerAddress } from '../session/transport.ts'
+import { type Address, familyOf, parseAddress } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
 import {
   type KcpStreamOptions,
+  quietly,
   randomU32,
   requireChannels,
-  STREAM_FIELDS,
+  unlessAborted,
   warn,
   warnOfClamping,
 } from './dial.ts'
+import { GuardedTransport } from './guarded-transport.ts'
+import { asError, hookReporter, isThenable, type ReportHook, settleQuietly } from './hooks.ts'
 import { KcpStream } from './kcp-stream.ts'
-import { requireSecurity, secureServer } from './security.ts'
+import {
+  readBothOptions,
+  readListenerOptions,
+  readListenOptions,
+  readSignal,
+  withArguments,
+} from './options.ts'
+import { secureServer } from './security.ts'
 import { bindServer, bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
@@ -55,7 +58,8 @@ export type KcpListenerOptions = KcpSessionConfig &
     readonly blockList?: BlockList
     /**
      * Says whether a peer may open the conversation `conv`, from its first datagram (the segments alone, lent for
-     * the call). Nothing proves its address yet. Must answer at once.
+     * the call). Nothing proves its address yet. Must answer at once: only `true` admits, and anything else, a promise
+     * and a throw too, refuses.
      */
     readonly verifyClient?: (info: {
       readonly peer: PeerAddress
@@ -83,19 +87,6 @@ export interface KcpListenOptions {
   /** Cancels a listen that has not finished. */
   readonly signal?: AbortSignal
 }
-
-const LISTEN_FIELDS = [
-  'port',
-  'host',
-  'ipv6Only',
-  'reuseAddr',
-  'reusePort',
-  'fd',
-  'socket',
-  'transport',
-  'ownsTransport',
-  'signal',
-]
 
 export interface KcpListenerEvents {
   listening: []
@@ -131,7 +122,7 @@ export interface KcpListenerStats {
   readonly tombstones: number
   /** What the authenticated mode did and refused; all 0 without it. */
   readonly security: Readonly<SecureCounters>
-  /** Errors that the transport reported; one peer's trouble never stops a listener. */
+  /** Errors that the transport reported, and sends of it that threw; one peer's trouble never stops a listener. */
   readonly transportErrors: number
 }
 
@@ -164,6 +155,10 @@ export class KcpListener
   readonly #waiters: AcceptWaiter[] = []
   #acceptor: Acceptor<PeerAddress> | undefined
   #transport: DatagramTransport | undefined
+  /** What the application has given as a transport, if it has. */
+  #guard: GuardedTransport | undefined
+  #flush: () => void = () => undefined
+  readonly #report: ReportHook = hookReporter()
   #secure: SecureServerTransport<PeerAddress> | undefined
   #opening = false
   #owned = false
@@ -171,24 +166,17 @@ export class KcpListener
   #allClosed: (() => void) | undefined
   #transportErrors = 0
 
-  /** @param options of the sessions and the limits. Throws ERR_KCP_CONFIG. */
-  constructor(options: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
+  /** @param given the options of the sessions, and the limits; copied. Throws ERR_KCP_CONFIG. */
+  constructor(given: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
     super({ captureRejections: true })
-    this[captureRejectionSymbol] = (error, _event, ...args) => this.#onRejection(error, args)
-    refuseUnknown(options, [
-      ...STREAM_FIELDS,
-      ...LIMIT_FIELDS,
-      'backlog',
-      'security',
-      'blockList',
-      'verifyClient',
-    ])
+    this[captureRejectionSymbol] = (error, event, ...args) => this.#onRejection(error, event, args)
+    const options = readListenerOptions(given)
+    if (onConnection !== undefined && typeof onConnection !== 'function') {
+      throw configError('onConnection', onConnection, 'a function that takes a stream')
+    }
     this.config = resolveSessionConfig(pickSessionConfig(options))
     warnOfClamping(options, this.config)
-    requireCodec(options.codec)
-    requireCipher(options.crypto)
     this.#fec = requireFec(options.fec)
-    requireSecurity(options.security, 'server')
     this.#limits = resolveLimits(options)
     this.#channels = requireChannels(options.channels)
     this.#backlogLimit =
@@ -205,15 +193,33 @@ export class KcpListener
     options: KcpListenerOptions & Omit<KcpListenOptions, 'host' | 'port'> = {},
   ): Promise<KcpListener> {
     const { host, port } = parseAddress(address)
-    return listen({ ...options, port, ...(host === undefined ? {} : { host }) })
+    return listen(withArguments('the options of bind', options, { port, host }))
   }
 
-  /** Binds. Rejects with ERR_KCP_IO (`cause`: the system's error, such as EADDRINUSE). */
-  listen(options: KcpListenOptions): Promise<this>
-  listen(port?: number, host?: string): Promise<this>
-  async listen(first: KcpListenOptions | number = {}, host?: string): Promise<this> {
-    const options: KcpListenOptions =
-      typeof first === 'number' ? { port: first, ...(host === undefined ? {} : { host }) } : first
+  /**
+   * Binds. Rejects with ERR_KCP_IO (`cause`: the system's error, such as EADDRINUSE). With a callback, which listens once
+   * for 'listening', a failure is an 'error' too, as of a net.Server.
+   */
+  listen(options: KcpListenOptions, callback?: () => void): Promise<this>
+  listen(port?: number, host?: string, callback?: () => void): Promise<this>
+  listen(port: number, callback?: () => void): Promise<this>
+  listen(...words: readonly unknown[]): Promise<this> {
+    const rest = words.filter((word, i) => word !== undefined || i === 0)
+    const last = rest.at(-1)
+    const callback = typeof last === 'function' ? (rest.pop() as () => void) : undefined
+    const listening = this.#listen(rest)
+    if (callback !== undefined) {
+      this.once('listening', callback)
+      listening.catch((error: Error) => {
+        this.off('listening', callback)
+        this.#fail(error)
+      })
+    }
+    return listening
+  }
+
+  async #listen(words: readonly unknown[]): Promise<this> {
+    const options = parseListenArguments(words)
     if (this.#opening || this.#transport !== undefined || this.#closing !== undefined) {
       throw new KcpError('ERR_KCP_CLOSED', 'a listener listens once')
     }
@@ -221,43 +227,58 @@ export class KcpListener
     this.#opening = true
     const below = await this.#open(options).finally(() => (this.#opening = false))
     const { security, clock = nodeClock, blockList } = this.#options
-    const blocked = blockList && (({ address }: PeerAddress) => isBlocked(blockList, address))
-    const secure =
-      security && secureServer(below.transport, below.owned, security, clock, this.config.kcp.mtu, blocked)
-    const transport = secure ?? below.transport
-    // What is around somebody's transport is ours.
-    const owned = below.owned || secure !== undefined
-    if (this.#closing !== undefined) {
-      if (owned) await transport.close()
-      throw new KcpError('ERR_KCP_CLOSED', 'the listener was closed')
-    }
-    const scheduler = schedulerOf(clock)
-    let acceptor: Acceptor<PeerAddress>
+    const blocked = blockList && (({ address }: PeerAddress) => this.#isBlocked(address))
+    let transport: DatagramTransport = below.transport
+    let owned = below.owned
     try {
-      acceptor = new Acceptor({
-        transport,
-        config: this.config,
-        limits: this.#limits,
-        codec: this.#options.codec,
-        cipher: this.#options.crypto,
-        fec: this.#fec,
-        warn,
-        scheduler,
-        random: randomU32,
-        admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
-        hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
-        channels: this.#channels,
-        onSessions: (sessions, peer) => this.#onSessions(sessions, peer),
-      })
+      if (security !== undefined) {
+        const { mtu } = this.config.kcp
+        this.#secure = secureServer(transport, owned, security, clock, mtu, blocked)
+        transport = this.#secure
+        // What is around somebody's transport is ours.
+        owned = true
+      }
+      if (this.#closing !== undefined) throw new KcpError('ERR_KCP_CLOSED', 'the listener was closed')
+      await this.#start(transport, below.transport, owned, options.signal)
     } catch (error) {
-      if (owned) await transport.close()
+      this.#transport = this.#acceptor = undefined
+      if (owned) await quietly(() => transport.close())
       throw error
     }
+    this.#tell('listening')
+    return this
+  }
+
+  async #start(
+    transport: DatagramTransport,
+    below: DatagramTransport,
+    owned: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { clock = nodeClock } = this.#options
+    const scheduler = schedulerOf(clock)
+    const acceptor = new Acceptor<PeerAddress>({
+      transport,
+      config: this.config,
+      limits: this.#limits,
+      codec: this.#options.codec,
+      cipher: this.#options.crypto,
+      fec: this.#fec,
+      warn,
+      scheduler,
+      random: randomU32,
+      admit: (peer, conv, datagram) => this.#admits(peer, conv, datagram),
+      hasBacklog: () => this.listenerCount('connection') > 0 || this.#backlog.length < this.#backlogLimit,
+      channels: this.#channels,
+      onSessions: (sessions, peer) => this.#onSessions(sessions, peer),
+    })
+    acceptor.traffic.onFault = this.#report
     this.#transport = transport
-    this.#secure = secure
+    this.#flush = () => below.flush?.()
+    this.#guard = below instanceof GuardedTransport ? below : undefined
     this.#owned = owned
     this.#acceptor = acceptor
-    await transport.start({
+    const started = transport.start({
       onDatagram: (datagram, peer) => acceptor.receive(datagram, peer, scheduler.clock.now()),
       onError: () => {
         this.#transportErrors++
@@ -269,8 +290,7 @@ export class KcpListener
       onPeerClosed: (peer, error) => acceptor.peerClosed(peer, error),
       onLargerDatagrams: (peer, size) => acceptor.largerDatagrams(peer, size),
     })
-    this.emit('listening')
-    return this
+    if (started !== undefined) await unlessAborted(started, signal)
   }
 
   get listening(): boolean {
@@ -291,8 +311,8 @@ export class KcpListener
 
   /** The next stream; null once the listener has closed. Not for use beside a 'connection' listener. */
   accept(options: { readonly signal?: AbortSignal } = {}): Promise<KcpStream | null> {
-    const { signal } = options
     return new Promise((resolve, reject) => {
+      const signal = readSignal('the options of accept', options)
       signal?.throwIfAborted()
       const stream = this.#backlog.shift()
       if (stream !== undefined || this.#closing !== undefined) {
@@ -362,7 +382,8 @@ export class KcpListener
       fec: acceptor?.fecStats() ?? new FecStats(),
       tombstones: acceptor?.tombstones ?? 0,
       security: { ...(this.#secure?.counters ?? new SecureCounters()) },
-      transportErrors: this.#transportErrors,
+      transportErrors:
+        this.#transportErrors + (this.#guard?.sendErrors ?? 0) + (acceptor?.traffic.sendErrors ?? 0),
     }
   }
 
@@ -379,7 +400,8 @@ export class KcpListener
 
   async #open(options: KcpListenOptions): Promise<{ transport: DatagramTransport; owned: boolean }> {
     if (options.transport !== undefined) {
-      return { transport: options.transport, owned: options.ownsTransport ?? false }
+      const guard = new GuardedTransport(options.transport, this.#options.clock ?? nodeClock, this.#report)
+      return { transport: guard, owned: options.ownsTransport ?? false }
     }
     if (options.socket !== undefined) {
       const ownsSocket = options.ownsTransport ?? false
@@ -390,7 +412,7 @@ export class KcpListener
     const cancel = signal === undefined ? {} : { signal }
     if (fd !== undefined) return { transport: await bindUdp({ fd, bufferSize, ...cancel }), owned: true }
     const common = {
-      port: requirePort(options.port ?? 0),
+      port: options.port ?? 0,
       bufferSize,
       ...(ipv6Only === undefined ? {} : { ipv6Only }),
       ...(reuseAddr === undefined ? {} : { reuseAddr }),
@@ -401,10 +423,37 @@ export class KcpListener
     return { transport, owned: true }
   }
 
+  /** Only a plain yes admits: what fails here is asked by strangers, and must not let them in. */
   #admits(peer: PeerAddress, conv: number, datagram: Uint8Array): boolean {
     const { blockList, verifyClient } = this.#options
-    if (blockList !== undefined && isBlocked(blockList, peer.address)) return false
-    return verifyClient === undefined || verifyClient({ peer, conv, datagram })
+    if (blockList !== undefined && this.#isBlocked(peer.address)) return false
+    if (verifyClient === undefined) return true
+    try {
+      const admitted: unknown = verifyClient({ peer, conv, datagram })
+      if (typeof admitted === 'boolean') return admitted
+      settleQuietly(admitted)
+      const what = isThenable(admitted) ? 'a promise' : `a value of type ${typeof admitted}`
+      throw new TypeError(`it returned ${what}, which refuses; it must return true or false at once`)
+    } catch (error) {
+      this.#report('verifyClient', error)
+      return false
+    }
+  }
+
+  /** Whether the block list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */
+  #isBlocked(address: string): boolean {
+    try {
+      const [plain = ''] = unmapped(address).split('%')
+      const family = familyOf(plain)
+      if (family === undefined) return false
+      const blocked: unknown = this.#options.blockList!.check(plain, `ipv${family}`)
+      if (typeof blocked === 'boolean') return blocked
+      settleQuietly(blocked)
+      throw new TypeError(`check returned a value of type ${typeof blocked}, which refuses`)
+    } catch (error) {
+      this.#report('blockList', error)
+      return true
+    }
   }
 
   #onSessions(sessions: readonly KcpSession[], peer: PeerAddress): void {
@@ -428,6 +477,8 @@ export class KcpListener
         // The socket is the listener's.
         ref: () => undefined,
         unref: () => undefined,
+        flush: this.#flush,
+        handlerFailed: (error: unknown) => this.#handlerFailed(stream, error),
         released: () => {
           if (--alive === 0) this.#forget(stream)
         },
@@ -435,7 +486,11 @@ export class KcpListener
     )
     this.#streams.add(stream)
     if (this.listenerCount('connection') > 0) {
-      this.emit('connection', stream)
+      try {
+        this.emit('connection', stream)
+      } catch (error) {
+        this.#handlerFailed(stream, error)
+      }
       return
     }
     const waiter = this.#waiters.shift()
@@ -450,17 +505,47 @@ export class KcpListener
     if (this.#streams.size === 0) this.#allClosed?.()
   }
 
-  /**
-   * An async 'connection' listener failed. With the end of its own stream (`for await` throws it, `send` rejects with
-   * it) that says nothing new, and one peer's trouble must not end the process; anything else is the program's fault.
-   */
-  #onRejection(error: Error, args: readonly unknown[]): void {
+  /** An async listener failed; that of a 'connection' takes its stream with it. */
+  #onRejection(error: unknown, event: unknown, args: readonly unknown[]): void {
     const [stream] = args
-    const own = stream instanceof KcpStream ? stream : undefined
-    if (own === undefined || (error !== own.errored && !ENDED.has((error as NodeJS.ErrnoException).code))) {
-      own?.destroy()
-      this.emit('error', error)
-    } else own.destroy()
+    if (stream instanceof KcpStream) this.#handlerFailed(stream, error)
+    else {
+      this.#report(`a listener of '${String(event)}'`, error)
+      if (event !== 'error') this.#fail(asError(error))
+    }
+  }
+
+  /**
+   * The program failed while it served a stream: the stream is destroyed, and the others go on. With the end of the
+   * stream itself (`for await` throws it, `send` rejects with it) that says nothing new; anything else is the program's
+   * fault, and told.
+   */
+  #handlerFailed(stream: KcpStream, thrown: unknown): void {
+    const error = asError(thrown)
+    if (isEndOf(stream, error)) {
+      stream.destroy()
+      return
+    }
+    stream.destroy(error)
+    this.#report("a handler of 'connection', or of its stream,", error)
+    if (this.listenerCount('error') > 0) this.#tell('error', error)
+  }
+
+  /** An 'error' that nobody listens for must not end the process: a peer can cause one. */
+  #fail(error: Error): void {
+    if (this.listenerCount('error') > 0) this.#tell('error', error)
+    else this.#report('the listener', error)
+  }
+
+  /** Emits; what a listener throws is reported. */
+  #tell(event: 'listening' | 'close'): void
+  #tell(event: 'error', error: Error): void
+  #tell(event: 'listening' | 'close' | 'error', ...args: [] | [Error]): void {
+    try {
+      this.emit(event, ...(args as []))
+    } catch (error) {
+      this.#report(`a listener of '${event}'`, error)
+    }
   }
 
   async #shut(): Promise<void> {
@@ -470,8 +555,8 @@ export class KcpListener
     const closed = new KcpError('ERR_KCP_CLOSED', 'the listener was closed before it took this stream')
     for (const stream of this.#backlog.splice(0)) stream.destroy(closed)
     if (this.#streams.size > 0) await new Promise<void>((resolve) => (this.#allClosed = resolve))
-    if (this.#owned) await this.#transport?.close()
-    this.emit('close')
+    if (this.#owned) await quietly(() => this.#transport?.close())
+    this.#tell('close')
   }
 }
 
@@ -497,27 +582,41 @@ export function totalStats(all: Iterable<KcpListenerStats>): KcpListenerStats {
   return { ...total, drops, crypto, fec, security } as unknown as KcpListenerStats
 }
 
-/** Whether a list holds an address; an IPv4 peer of a dual-stack socket counts as what it is. */
-function isBlocked(list: BlockList, address: string): boolean {
-  const [plain = ''] = unmapped(address).split('%')
-  const family = familyOf(plain)
-  return family !== undefined && list.check(plain, `ipv${family}`)
+/** What ends a conversation, by our codes: nothing of it is a program's fault once its stream is over. */
+const ENDINGS: ReadonlySet<string> = new Set([
+  'ERR_KCP_CONNECT',
+  'ERR_KCP_DEAD_LINK',
+  'ERR_KCP_IO',
+  'ERR_KCP_PROTOCOL',
+  'ERR_KCP_RESET',
+  'ERR_KCP_TIMEOUT',
+])
+
+/** Whether a handler failed with the end of its own stream, which may be the cause of what it threw. */
+function isEndOf(stream: KcpStream, error: Error): boolean {
+  if (error === stream.errored || ENDED.has((error as NodeJS.ErrnoException).code)) return true
+  if (error.cause !== undefined && error.cause === stream.errored) return true
+  return stream.destroyed && KcpError.is(error) && ENDINGS.has(error.code)
+}
+
+/** The arguments of `listen`, as net.Server takes them: options, or port and host. */
+function parseListenArguments(words: readonly unknown[]): KcpListenOptions {
+  const [first, host, ...more] = words
+  if (typeof first === 'number' || (typeof first === 'string' && /^\d+$/.test(first))) {
+    if (more.length > 0) throw configError('the third argument of listen', more[0], 'a function, or absent')
+    return readListenOptions({ port: Number(first), ...(host === undefined ? {} : { host }) })
+  }
+  if (host !== undefined) throw configError('the second argument of listen', host, 'absent beside options')
+  return readListenOptions(first)
 }
 
 /** A bound listener: the crate's KcpListener::bind, and net's listen as a promise. */
 export async function listen(
-  options: KcpListenerOptions & KcpListenOptions,
+  options: KcpListenerOptions & KcpListenOptions = {},
   onConnection?: (stream: KcpStream) => void,
 ): Promise<KcpListener> {
-  const forListen: Record<string, unknown> = {}
-  const forListener: Record<string, unknown> = {}
-  for (const [field, value] of Object.entries(options)) {
-    if (LISTEN_FIELDS.includes(field)) forListen[field] = value
-    else forListener[field] = value
-  }
-  return new KcpListener(forListener as KcpListenerOptions, onConnection).listen(
-    forListen as KcpListenOptions,
-  )
+  const both = readBothOptions(options)
+  return new KcpListener(both.listener, onConnection).listen(both.listen)
 }
 
 /** A listener that is not bound yet, in the manner of net.createServer. */

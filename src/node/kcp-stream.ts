@@ -6,6 +6,7 @@
  * readable, resume what became writable, finish what is over.
  * @module
  */
+import { captureRejectionSymbol } from 'node:events'
 import { Duplex } from 'node:stream'
 import type { ResolvedKcpConfig } from '../core/config.ts'
 import { argumentType, bufferTooSmall, KcpError, messageExpired } from '../core/errors.ts'
@@ -14,14 +15,9 @@ import type { CloseReason, Expiring, KcpSession, SessionStats } from '../session
 import type { PeerAddress } from '../session/transport.ts'
 import type { Address } from './address.ts'
 import { dial, type KcpConnectOptions, parseConnectAddress, type StreamBase } from './dial.ts'
+import { readSignal, withArguments } from './options.ts'
 import { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
-import {
-  type KcpReadOptions,
-  type KcpSendOptions,
-  type KcpStreamEvents,
-  readSignal,
-  readTtl,
-} from './stream-types.ts'
+import { type KcpReadOptions, type KcpSendOptions, type KcpStreamEvents, readTtl } from './stream-types.ts'
 import { enlist, handled, type Waiter } from './waiters.ts'
 
 /** Most bytes that enter the send queue, or leave the receive queue, at once in stream mode: its limits hold for any chunk. */
@@ -80,6 +76,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       allowHalfOpen: base.allowHalfOpen,
       // 'close' carries a reason, so it is emitted here, as net.Socket does.
       emitClose: false,
+      // Node's streams take it; their types lack it.
+      ...({ captureRejections: base.handlerFailed !== undefined } as object),
       autoDestroy: true,
       decodeStrings: true,
       readableObjectMode: message,
@@ -101,6 +99,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     // What ends a session also rejects its promises and is the reason of its 'close': one peer's trouble must not
     // end a process that did not listen for 'error' too.
     this.on('error', ignore)
+    if (base.handlerFailed !== undefined) this[captureRejectionSymbol] = base.handlerFailed
   }
 
   // ---- how to get one --------------------------------------------------------------------------------------
@@ -145,7 +144,9 @@ export class KcpStream extends Duplex implements AsyncDisposable {
 
   /** A stream to `address`; resolves once the local socket is ready (see `waitForPeer`). The conv is random. */
   static async connect(address: Address, options: Partial<KcpConnectOptions> = {}): Promise<KcpStream> {
-    return KcpStream.open({ ...options, ...parseConnectAddress(address) })
+    return KcpStream.open(
+      withArguments('the options of connect', options, { ...parseConnectAddress(address) }),
+    )
   }
 
   /** As `connect`, with a conv that both sides agreed on, 1 .. 4294967295. */
@@ -154,7 +155,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     conv: number,
     options: Partial<KcpConnectOptions> = {},
   ): Promise<KcpStream> {
-    return KcpStream.connect(address, { ...options, conv })
+    return KcpStream.connect(address, withArguments('the options of connect', options, { conv }))
   }
 
   /** As `connect`, over anything that moves datagrams. */
@@ -164,7 +165,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     transport: NonNullable<KcpConnectOptions['transport']>,
     conv?: number,
   ): Promise<KcpStream> {
-    return KcpStream.connect(address, { ...options, transport, ...(conv === undefined ? {} : { conv }) })
+    return KcpStream.connect(address, withArguments('the options of connect', options, { transport, conv }))
   }
 
   // ---- what it is ------------------------------------------------------------------------------------------
@@ -335,6 +336,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     if (this.#session.closed) return
     this.#session.requestFlush()
     this.#session.run(this.#now())
+    this.#base.flush()
     this.#touch()
   }
 
@@ -342,7 +344,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   flushed(options?: KcpReadOptions): Promise<void> {
     return handled(
       new Promise((resolve, reject) => {
-        const signal = readSignal(options)
+        const signal = readSignal('the options of flushed', options)
         if (this.writableLength === 0 && this.#session.drained) resolve()
         else if (this.destroyed || this.#session.closed) reject(this.#closedError())
         else enlist(this.#drainWaiters, { resolve, reject }, signal)
@@ -552,7 +554,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   ): Promise<Buffer | number | null> {
     this.#received = true
     return new Promise((resolve, reject) => {
-      const signal = readSignal(options)
+      const signal = readSignal('the options of recv', options)
       signal?.throwIfAborted()
       const waiter: ReadWaiter = { resolve, reject, target }
       if (this.#readers.length > 0 || !this.#serve(waiter)) enlist(this.#readers, waiter, signal)
@@ -798,6 +800,18 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   // ---- typed events ----------------------------------------------------------------------------------------
+
+  /** A throwing handler ends its own stream where its listener says so, and not the process. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const { handlerFailed } = this.#base
+    if (handlerFailed === undefined) return super.emit(event, ...args)
+    try {
+      return super.emit(event, ...args)
+    } catch (error) {
+      handlerFailed(error)
+      return true
+    }
+  }
 
   override on<K extends keyof KcpStreamEvents>(
     event: K,

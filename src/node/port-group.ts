@@ -7,9 +7,11 @@
  * Recipe: examples/cluster.ts.
  * @module
  */
-import { requireInteger } from '../core/config.ts'
+import { requireBoolean, requireInteger } from '../core/config.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import type { PeerAddress } from '../session/transport.ts'
 import { requirePort } from './address.ts'
+import { requireHost } from './options.ts'
 import { bindServer } from './udp.ts'
 import { UdpBatchTransport } from './udp-batch.ts'
 
@@ -23,6 +25,11 @@ export interface PortGroupOptions {
   readonly ipv6Only?: boolean
 }
 
+const NAMES = optionNames({ size: true, port: true, host: true, ipv6Only: true } satisfies Record<
+  keyof PortGroupOptions,
+  true
+>)
+
 export class PortGroup implements AsyncDisposable {
   readonly #sockets: readonly UdpBatchTransport[]
 
@@ -34,10 +41,13 @@ export class PortGroup implements AsyncDisposable {
    * Opens the sockets. Needs the addon (see `nativeStatus`). Rejects with ERR_KCP_IO (`cause`: the system's error, such
    * as EADDRINUSE); throws ERR_KCP_CONFIG.
    */
-  static async open(options: PortGroupOptions): Promise<PortGroup> {
+  static async open(given: PortGroupOptions): Promise<PortGroup> {
+    const options = readOptions<PortGroupOptions>('the options of PortGroup.open', given, { names: NAMES })
     const size = requireInteger('size', options.size, 1, 65_535)
     const wished = requirePort(options.port ?? 0)
     const { host, ipv6Only = false } = options
+    if (host !== undefined) requireHost('host', host)
+    requireBoolean('ipv6Only', ipv6Only)
     const sockets: UdpBatchTransport[] = []
     try {
       for (let port = wished; sockets.length < size; port = sockets[0]!.localAddress()!.port) {

@@ -16,7 +16,7 @@ import {
   type ServerKeys,
   type SharedKey,
 } from '../secure/index.ts'
-import { hostOf, peerKey } from '../session/acceptor.ts'
+import { hostOf, peerKey } from '../session/peer.ts'
 import type { Clock, DatagramTransport, PeerAddress } from '../session/transport.ts'
 import { nodePrimitives, publicKeyOf } from './secure-primitives.ts'
 

@@ -6,17 +6,20 @@
  * application's listener throws can then break nothing.
  * @module
  */
-import { EventEmitter } from 'node:events'
+import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import type { Clock } from '../session/transport.ts'
-import { type ResolvedSmuxConfig, SMUX_FIELDS, type SmuxConfig } from '../smux/config.ts'
+import { type ResolvedSmuxConfig, SMUX_DEFAULTS, type SmuxConfig } from '../smux/config.ts'
 import { type SmuxCloseReason, SmuxEngine, type SmuxRole, type SmuxStats } from '../smux/engine.ts'
 import type { SmuxFlow } from '../smux/flow.ts'
 import type { SmuxFault } from '../smux/frame.ts'
 import { nodeClock } from './clock.ts'
+import { asError, hookReporter, type ReportHook } from './hooks.ts'
+import { readSignal, requireClock, requireSignal } from './options.ts'
 
 export interface SmuxSessionOptions extends SmuxConfig {
   /** 'client' for the end that dialled: its streams have odd ids, the server's even ones. Both may open streams. */
@@ -43,7 +46,17 @@ export interface SmuxSessionEvents {
 /** Most bytes that a stream hands up at once. */
 const PIECE = 64 * 1024
 const TIME_MAX = 0x7fff_ffff
-const OWN_FIELDS = ['role', 'allowHalfOpen', 'writableHighWaterMark', 'lingerTimeout', 'signal', 'clock']
+const NAMES = optionNames(
+  {
+    role: true,
+    allowHalfOpen: true,
+    writableHighWaterMark: true,
+    lingerTimeout: true,
+    signal: true,
+    clock: true,
+  } satisfies Record<Exclude<keyof SmuxSessionOptions, keyof SmuxConfig>, true>,
+  SMUX_DEFAULTS,
+)
 
 const FAULTS: Readonly<Record<SmuxFault, string>> = {
   version: 'what it sends are no frames of this version: another version, another protocol, or another key',
@@ -85,6 +98,7 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   readonly #arrived: SmuxStream[] = []
   readonly #readable = new Set<SmuxStream>()
   readonly #drained = new Set<SmuxStream>()
+  readonly #aborted = new Set<SmuxStream>()
 
   /** The Duplex is full until its 'drain'. */
   #full = false
@@ -99,22 +113,22 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   #overHandled = false
   #closed = false
   #release: () => void = () => undefined
+  readonly #report: ReportHook = hookReporter()
 
   /** Takes `duplex` over: nothing else may read or write it; a TCP socket gets its noDelay. Throws ERR_KCP_CONFIG. */
-  constructor(duplex: Duplex, options: SmuxSessionOptions) {
-    super()
-    const { role, signal, clock = nodeClock } = options ?? {}
+  constructor(duplex: Duplex, given: SmuxSessionOptions) {
+    super({ captureRejections: true })
+    const options = readOptions<SmuxSessionOptions>('the options of SmuxSession', given, { names: NAMES })
+    const { role, clock = nodeClock } = options
     if (typeof duplex?.write !== 'function' || typeof duplex.on !== 'function') {
       throw configError('duplex', duplex, 'a Duplex')
     }
     if (role !== 'client' && role !== 'server') throw configError('role', role, "'client' or 'server'")
+    const signal = requireSignal(options.signal)
+    requireClock(clock)
     const config: Record<string, unknown> = {}
-    for (const [field, value] of Object.entries(options)) {
-      if (SMUX_FIELDS.includes(field)) config[field] = value
-      else if (!OWN_FIELDS.includes(field)) {
-        throw configError(field, value, `one of ${[...SMUX_FIELDS, ...OWN_FIELDS].join(', ')}`)
-      }
-    }
+    for (const field of Object.keys(SMUX_DEFAULTS) as (keyof SmuxConfig)[]) config[field] = options[field]
+    this[captureRejectionSymbol] = (error, _event, ...args) => this.#handlerFailed(args[0], error)
     const { allowHalfOpen = false, writableHighWaterMark = 65_536, lingerTimeout = 5_000 } = options
     this.#duplex = duplex
     this.#clock = clock
@@ -132,6 +146,9 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
       onReadable: (flow: SmuxFlow) => this.#readable.add(flow.tag as SmuxStream),
       onDrained: (flow: SmuxFlow) => {
         if (flow.tag !== undefined) this.#drained.add(flow.tag as SmuxStream)
+      },
+      onAborted: (flow: SmuxFlow) => {
+        if (flow.tag !== undefined) this.#aborted.add(flow.tag as SmuxStream)
       },
       onOver: () => undefined,
     }
@@ -192,8 +209,8 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
    * the signal's reason.
    */
   accept(options: { readonly signal?: AbortSignal } = {}): Promise<SmuxStream | null> {
-    const { signal } = options
     return new Promise((resolve, reject) => {
+      const signal = readSignal('the options of accept', options)
       signal?.throwIfAborted()
       const stream = this.#backlog.shift()
       if (stream !== undefined) {
@@ -297,6 +314,8 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
       return
     }
     const stream = new SmuxStream(this.#link, flow)
+    guards.set(stream, (error) => this.#handlerFailed(stream, error))
+    stream.emit = guardedEmit
     this.#streams.add(stream)
     this.#arrived.push(stream)
   }
@@ -305,14 +324,32 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   #announce(stream: SmuxStream): void {
     const waiter = this.#waiters.shift()
     if (waiter !== undefined) waiter.resolve(stream)
-    else if (this.listenerCount('stream') > 0) this.emit('stream', stream)
-    else this.#backlog.push(stream)
+    else if (this.listenerCount('stream') > 0) {
+      try {
+        this.emit('stream', stream)
+      } catch (error) {
+        this.#handlerFailed(stream, error)
+      }
+    } else this.#backlog.push(stream)
+  }
+
+  /** The program failed while it served a stream of the peer: that stream is destroyed, and the others go on. */
+  #handlerFailed(stream: unknown, thrown: unknown): void {
+    const error = asError(thrown)
+    if (stream instanceof SmuxStream) {
+      const ended = stream.destroyed || this.#engine.reason !== undefined
+      const own = error === stream.errored || (ended && (KcpError.is(error) || isStreamError(error)))
+      stream.destroy(own ? undefined : error)
+      if (own) return
+    }
+    this.#report("a handler of 'stream', or of its stream,", error)
   }
 
   #gone(stream: SmuxStream): void {
     this.#streams.delete(stream)
     this.#readable.delete(stream)
     this.#drained.delete(stream)
+    this.#aborted.delete(stream)
     const at = this.#backlog.indexOf(stream)
     if (at >= 0) this.#backlog.splice(at, 1)
     this.#touch()
@@ -364,7 +401,11 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
     }
     for (const stream of this.#readable) {
       this.#readable.delete(stream)
-      deliver.readable(stream)
+      if (!this.#aborted.has(stream)) deliver.readable(stream)
+    }
+    for (const stream of this.#aborted) {
+      this.#aborted.delete(stream)
+      stream.destroy(new KcpError('ERR_KCP_RESET', `the peer broke stream ${stream.id} off`))
     }
   }
 
@@ -484,6 +525,25 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
   }
 }
 
+/** What is told of a throw in a handler of a stream that the peer opened. */
+const guards: WeakMap<SmuxStream, (error: unknown) => void> = new WeakMap()
+
+/** `emit` of the peer's streams: a throwing handler ends its own stream instead of the process. */
+function guardedEmit(this: SmuxStream, event: string | symbol, ...args: unknown[]): boolean {
+  try {
+    return SmuxStream.prototype.emit.call(this, event as 'data', ...args)
+  } catch (error) {
+    guards.get(this)?.(error)
+    return true
+  }
+}
+
+/** What calls on a Node stream that is over fail with. */
+function isStreamError(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ERR_STREAM_DESTROYED'
+}
+
 /** How a session reaches into its streams; set by SmuxStream, so that these are no methods of theirs for everybody. */
 let deliver: {
   readonly readable: (stream: SmuxStream) => void
@@ -561,6 +621,12 @@ export class SmuxStream extends Duplex implements AsyncDisposable {
       this.end()
       this.resume()
     })
+  }
+
+  /** Destroys it so that a peer of this package gets ERR_KCP_RESET in place of an end; others see an end. */
+  resetAndDestroy(): this {
+    this.#flow.abort()
+    return this.destroy()
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

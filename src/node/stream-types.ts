@@ -3,7 +3,7 @@
  * @module
  */
 import { configError } from '../core/config.ts'
-import { argumentType } from '../core/errors.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import type { CloseReason } from '../session/session.ts'
 
 export interface KcpStreamEvents {
@@ -36,34 +36,16 @@ export interface KcpReadOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The `ttl` of a message. Throws ERR_KCP_CONFIG, or ERR_INVALID_ARG_TYPE when `options` is no object. */
+const SEND_NAMES = optionNames({ ttl: true } satisfies Record<keyof KcpSendOptions, true>)
+
+/** The `ttl` of a message. Throws ERR_KCP_CONFIG. */
 export function readTtl(options: KcpSendOptions | undefined, mode: 'message' | 'stream'): number | undefined {
   if (options === undefined) return undefined
-  requireFields(options, 'ttl')
-  const { ttl } = options
+  const { ttl } = readOptions<KcpSendOptions>('the options of send', options, { names: SEND_NAMES })
   if (ttl === undefined) return undefined
   if (mode === 'stream') throw configError('ttl', ttl, 'left out in stream mode: it is of messages')
   if (!(typeof ttl === 'number' && ttl > 0 && ttl <= TTL_MAX)) {
     throw configError('ttl', ttl, `a number of ms above 0, up to ${TTL_MAX}`)
   }
   return ttl
-}
-
-/** The signal of a wait. Throws as `readTtl`. */
-export function readSignal(options: KcpReadOptions | undefined): AbortSignal | undefined {
-  if (options === undefined) return undefined
-  requireFields(options, 'signal')
-  const { signal } = options
-  if (signal !== undefined && !(typeof signal === 'object' && signal !== null && 'aborted' in signal)) {
-    throw argumentType('options.signal', signal, 'an AbortSignal')
-  }
-  return signal
-}
-
-function requireFields(options: object, known: string): void {
-  if (typeof options !== 'object' || options === null) throw argumentType('options', options, 'an object')
-  for (const field of Object.keys(options)) {
-    if (field !== known)
-      throw configError(field, (options as Record<string, unknown>)[field], `absent; the option is ${known}`)
-  }
 }

@@ -5,7 +5,6 @@
  * @module
  */
 import { getSystemErrorName } from 'node:util'
-import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import {
   type DatagramHandler,
@@ -28,7 +27,7 @@ import {
   RunResult,
   SocketFlag,
 } from './native.ts'
-import { ioError, type UdpOptions } from './udp-transport.ts'
+import { ioError, readUdpOptions, type UdpOptions } from './udp-transport.ts'
 
 export interface UdpBatchOptions extends UdpOptions {
   /** Uses less of the kernel than it has: a sum of Feature. For tests and comparisons. */
@@ -107,6 +106,8 @@ class Outbox {
   private readonly peers: BatchPeer[] = []
   private owner: UdpBatchTransport | undefined
   private scheduled = false
+  /** The process is ending: there is no end of the turn any more. */
+  private exiting = false
   private used = 0
   private runs = 0
   /** The latest run: whether it takes more, and how many datagrams it has. */
@@ -151,7 +152,8 @@ class Outbox {
       this.open = owner.takesRuns && !BatchPeer.isSingle(peer)
     }
     this.used += size
-    if (this.scheduled) return
+    if (this.exiting) this.commit()
+    if (this.scheduled || this.exiting) return
     this.scheduled = true
     process.nextTick(this.endOfTurn)
   }
@@ -159,6 +161,12 @@ class Outbox {
   /** Sends what waits if it is `owner`'s. */
   commitOf(owner: UdpBatchTransport): void {
     if (this.owner === owner) this.commit()
+  }
+
+  /** Sends what waits, and from now on everything at once. */
+  readonly exit = (): void => {
+    this.exiting = true
+    this.commit()
   }
 
   private readonly endOfTurn = (): void => {
@@ -212,6 +220,9 @@ function buffers(): NonNullable<typeof shared> {
       throw new KcpError('ERR_KCP_IO', `the addon for UDP in batches is not in use: ${nativeStatus().detail}`)
     }
     shared = { udp, outbox: new Outbox(udp), inbox: new Inbox(udp) }
+    // A program that ends in this turn has sent its last words, as over node:dgram. One listener for all sockets, and in
+    // front of the program's own, which may send yet.
+    process.prependListener('exit', shared.outbox.exit)
   }
   return shared
 }
@@ -251,10 +262,11 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
    * A transport over a new socket, bound, or over the descriptor `fd`. Rejects with ERR_KCP_IO (the system's error as
    * `cause`, or no addon), ERR_KCP_CONFIG or the signal's reason.
    */
-  static async bind(options: UdpBatchOptions = {}): Promise<UdpBatchTransport> {
+  static async bind(given: UdpBatchOptions = {}): Promise<UdpBatchTransport> {
+    const options = readUdpOptions(given, { features: true })
     const { udp } = buffers()
     options.signal?.throwIfAborted()
-    const fd = options.fd === undefined ? -1 : requireInteger('fd', options.fd, 0, 0x7fff_ffff)
+    const fd = options.fd ?? -1
     const family = options.family ?? (options.address === undefined ? 4 : (familyOf(options.address) ?? 4))
     const address = options.address ?? (family === 6 ? '::' : '0.0.0.0')
     const flags =
@@ -292,6 +304,11 @@ export class UdpBatchTransport implements DatagramTransport<PeerAddress> {
     const size = datagram.length
     if (to !== undefined && size > 0 && size <= this.maxDatagramSize) this.outbox.add(this, datagram, to)
     else this.refused++
+  }
+
+  /** Hands to the system what waits for the end of the turn. */
+  flush(): void {
+    this.outbox.commitOf(this)
   }
 
   /** For the outbox: hands runs to the system. Whether a run was split. */

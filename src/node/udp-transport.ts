@@ -5,8 +5,9 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { configError } from '../core/config.ts'
+import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import {
   type DatagramHandler,
   type DatagramTransport,
@@ -14,6 +15,7 @@ import {
   type PeerAddress,
 } from '../session/transport.ts'
 import { familyOf } from './address.ts'
+import { requireHost, requireSignal } from './options.ts'
 
 export interface UdpOptions {
   /** Local port; 0 or absent: the system chooses. */
@@ -32,6 +34,41 @@ export interface UdpOptions {
   readonly bufferSize?: number
   readonly signal?: AbortSignal
 }
+
+const NAMES = {
+  port: true,
+  address: true,
+  family: true,
+  reuseAddr: true,
+  reusePort: true,
+  fd: true,
+  ipv6Only: true,
+  bufferSize: true,
+  signal: true,
+} satisfies Record<keyof UdpOptions, true>
+
+/** A checked copy of a socket's options; `more` are those of one kind of it. Throws ERR_KCP_CONFIG. */
+export function readUdpOptions<T extends UdpOptions>(given: T, more: object = {}): Partial<T> {
+  const options = readOptions<T>('the options of bind', given, {
+    names: optionNames(NAMES, more),
+    hint: (name) => (name === 'host' ? 'did you mean address?' : undefined),
+  })
+  const { port, address, family, fd, bufferSize } = options
+  if (port !== undefined) requireInteger('port', port, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  // Whether the system has such an address is its to say.
+  if (address !== undefined) requireHost('address', address)
+  if (family !== undefined && family !== 4 && family !== 6) throw configError('family', family, '4 or 6')
+  if (fd !== undefined) requireInteger('fd', fd, 0, 0x7fff_ffff)
+  if (bufferSize !== undefined)
+    requireInteger('bufferSize', bufferSize, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  for (const name of ['reuseAddr', 'reusePort', 'ipv6Only'] as const) {
+    if (options[name] !== undefined) requireBoolean(name, options[name])
+  }
+  requireSignal(options.signal)
+  return options
+}
+
+const OWN_NAMES = optionNames({ ownsSocket: true })
 
 /** Bytes of the block that datagrams are copied into while dgram may hold them. */
 const SLAB = 64 * 1024
@@ -62,14 +99,22 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
    */
   constructor(socket: Socket, options: { readonly ownsSocket?: boolean } = {}) {
     this.socket = socket
-    this.ownsSocket = options.ownsSocket ?? false
+    const { ownsSocket = false } = readOptions<{ ownsSocket: boolean }>(
+      'the options of UdpTransport',
+      options,
+      {
+        names: OWN_NAMES,
+      },
+    )
+    this.ownsSocket = requireBoolean('ownsSocket', ownsSocket)
     this.connected = isConnected(socket)
     // Without a listener an ICMP error would end the process.
     socket.on('error', this.onError)
   }
 
   /** A transport over a new socket, bound. Throws ERR_KCP_IO with the system's error as `cause`. */
-  static async bind(options: UdpOptions = {}): Promise<UdpTransport> {
+  static async bind(given: UdpOptions = {}): Promise<UdpTransport> {
+    const options = readUdpOptions(given)
     const family = options.family ?? (options.address === undefined ? 4 : (familyOf(options.address) ?? 4))
     const size = options.bufferSize ?? 0
     // An older Node ignores it, and the second process would fail with EADDRINUSE.
@@ -134,7 +179,7 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
       return
     }
     if (this.slabAt + size > this.slab.length) {
-      if (this.socket.getSendQueueSize() > 0) this.slab = Buffer.allocUnsafeSlow(SLAB)
+      if (this.isHolding()) this.slab = Buffer.allocUnsafeSlow(SLAB)
       this.slabAt = 0
     }
     this.slab.set(datagram, this.slabAt)
@@ -163,7 +208,14 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
       this.socket.off('close', this.onClose)
       return
     }
-    await new Promise<void>((resolve) => this.socket.close(resolve))
+    await new Promise<void>((resolve) => {
+      try {
+        this.socket.close(resolve)
+      } catch {
+        // Its owner has closed it before.
+        resolve()
+      }
+    })
   }
 
   localAddress(): PeerAddress | undefined {
@@ -184,6 +236,15 @@ export class UdpTransport implements DatagramTransport<PeerAddress> {
   }
   unref(): void {
     this.socket.unref()
+  }
+
+  /** Whether dgram still holds bytes that it was given. A socket that somebody closed holds none. */
+  private isHolding(): boolean {
+    try {
+      return this.socket.getSendQueueSize() > 0
+    } catch {
+      return false
+    }
   }
 
   private readonly onMessage = (datagram: Buffer, peer: RemoteInfo): void => {

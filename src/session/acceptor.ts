@@ -18,6 +18,7 @@ import { CloseCode, decodeNotice, encodeNotice, NoticeKind } from './close-notic
 import type { ResolvedSessionConfig } from './config.ts'
 import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { KeyedCounter } from './keyed-counter.ts'
+import { hostOf, peerKey } from './peer.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -709,40 +710,6 @@ function addDrops(to: DropCounters, { kcp, forgedNotices }: KcpSession): void {
   to.outOfWindow += counters.outOfWindow
   to.overLimit += counters.overLimit
   to.forgedNotices += forgedNotices
-}
-
-/** Throws ERR_KCP_CONFIG unless `conv` is a u32 above 0: some servers take 0 for "choose one for me". */
-export function requireConv(conv: number): number {
-  if (!Number.isInteger(conv) || conv < 1 || conv > 0xffff_ffff) {
-    throw configError('conv', conv, 'a whole number within 1..4294967295')
-  }
-  return conv
-}
-
-/** The map key of a peer. */
-export function peerKey<Peer>(transport: DatagramTransport<Peer>, peer: Peer): string {
-  if (transport.peerKey !== undefined) return transport.peerKey(peer)
-  const { address, port } = peer as { address?: unknown; port?: unknown }
-  return address === undefined ? String(peer) : `${address}|${port}`
-}
-
-/** The IPv4 address of an IPv4 peer of a dual-stack socket; any other as it is. */
-export function unmapped(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
-}
-
-/** What one attacker has plenty of addresses of: an IPv4 address, or an IPv6 /64. */
-export function hostOf(peer: unknown, key: string): string {
-  const named = (peer as { address?: unknown } | null)?.address
-  if (typeof named !== 'string') return key
-  const address = unmapped(named)
-  if (!address.includes(':')) return address
-  // Any zone is left out; `::` stands for as many zero groups as are missing.
-  const [head = '', tail] = address.split('%')[0]!.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length)
-  groups.push(...Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? '').split(':'))
-  return groups.slice(0, 4).join(':')
 }
 
 function windowTell(conv: number, wnd: number): Uint8Array {

@@ -6,15 +6,24 @@
 import {
   configError,
   HARDENED,
+  KCP_FIELDS,
   type KcpConfig,
   type KcpPresetName,
   MTU_MIN,
-  presets,
   type ResolvedKcpConfig,
   requireBoolean,
   requireInteger,
+  requirePreset,
   resolveConfig,
 } from '../core/config.ts'
+import {
+  nearestName,
+  optionNames,
+  plainName,
+  readOptions,
+  requireOptions,
+  unknownOption,
+} from '../core/options.ts'
 
 /** A complete, checked configuration of sessions. Times in ms, sizes in bytes unless they say segments. */
 export interface ResolvedSessionConfig {
@@ -74,12 +83,21 @@ export type KcpSessionConfig = {
 export const KcpSessionConfig: Readonly<
   Record<SessionPresetName, (overrides?: KcpSessionConfig) => ResolvedSessionConfig>
 > = Object.freeze({
-  default: (overrides) => resolveSessionConfig({ ...overrides, preset: 'default' }),
-  normal: (overrides) => resolveSessionConfig({ ...overrides, preset: 'normal' }),
-  fast: (overrides) => resolveSessionConfig({ ...overrides, preset: 'fast' }),
-  turbo: (overrides) => resolveSessionConfig({ ...overrides, preset: 'turbo' }),
-  kcpGo: (overrides) => resolveSessionConfig({ ...overrides, preset: 'kcpGo' }),
+  default: (overrides) => resolvePreset('default', overrides),
+  normal: (overrides) => resolvePreset('normal', overrides),
+  fast: (overrides) => resolvePreset('fast', overrides),
+  turbo: (overrides) => resolvePreset('turbo', overrides),
+  kcpGo: (overrides) => resolvePreset('kcpGo', overrides),
 })
+
+function resolvePreset(preset: SessionPresetName, overrides: unknown): ResolvedSessionConfig {
+  const where = `KcpSessionConfig.${preset}`
+  const given = readOptions<KcpSessionConfig>(`the argument of ${where}`, overrides, SESSION)
+  if (given.preset !== undefined && given.preset !== preset) {
+    throw configError('preset', given.preset, `left out, or '${preset}', in ${where}()`)
+  }
+  return resolveSessionConfig({ ...given, preset })
+}
 
 /** The crate's timeouts (none, 60 s, 30 s); `turbo` and `kcpGo` are not in the crate. */
 const IDLE_TIMEOUTS: Readonly<Record<SessionPresetName, number>> = {
@@ -103,26 +121,80 @@ const PROBE_INTERVAL = 500
 const TIME_MAX = 0x7fff_ffff
 const SIZE_MAX = Number.MAX_SAFE_INTEGER
 
-const FIELDS: readonly (keyof KcpSessionConfig)[] = [
-  'preset',
-  'kcp',
-  'flushInterval',
-  'idleTimeout',
-  'flushWrite',
-  'recvBufferSize',
-  'socketBufferSize',
-  'sendQueueLimit',
-  'maxSendBytes',
-  'maxRecvBytes',
-  'keepAlive',
-  'stallTimeout',
-  'lingerTimeout',
-  'lifecycle',
-  'kcpGoPeer',
-]
+/** The names of a session's options. */
+const FIELDS: ReadonlySet<string> = optionNames({
+  preset: true,
+  kcp: true,
+  flushInterval: true,
+  idleTimeout: true,
+  flushWrite: true,
+  recvBufferSize: true,
+  socketBufferSize: true,
+  sendQueueLimit: true,
+  maxSendBytes: true,
+  maxRecvBytes: true,
+  keepAlive: true,
+  stallTimeout: true,
+  lingerTimeout: true,
+  lifecycle: true,
+  kcpGoPeer: true,
+} satisfies Record<keyof KcpSessionConfig, true>)
+
+/** Options that stand beside a session's configuration, in the calls of shells such as Node's. */
+const BESIDE: ReadonlySet<string> = new Set([
+  'allowHalfOpen',
+  'channels',
+  'clock',
+  'codec',
+  'crypto',
+  'fec',
+  'readableHighWaterMark',
+  'security',
+  'writableHighWaterMark',
+])
+
+/** The crate's names, and those of other libraries, as `plainName` writes them. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['timeout', 'idleTimeout'],
+  ['sessionexpire', 'idleTimeout'],
+  ['keepaliveinterval', 'keepAlive'],
+  ['stream', 'kcp.streamMode'],
+  ['wndsize', 'kcp.sndWnd and kcp.rcvWnd'],
+  ['window', 'kcp.sndWnd and kcp.rcvWnd'],
+  ['noc', 'kcp.nc'],
+  ['nocongestion', 'kcp.nc'],
+  ['cipher', 'crypto'],
+  ['key', 'crypto or security'],
+  ['psk', 'security: { psk }'],
+  ['keypair', 'security: { keyPair }'],
+  ['remotepublickey', 'security: { remotePublicKey }'],
+  ['authorize', 'security: { authorize }'],
+])
+
+/** For an unknown name: the option of a session, or of its engine, that was probably meant. */
+export function sessionHint(name: string, names: ReadonlySet<string> = FIELDS): string | undefined {
+  const plain = plainName(name)
+  const alias = ALIASES.get(plain)
+  if (alias !== undefined) return `did you mean ${alias}?`
+  const engine = [...KCP_FIELDS].find((one) => plainName(one) === plain)
+  if (engine !== undefined) return `did you mean kcp.${engine}?`
+  if (nearestName(name, names) !== undefined) return undefined
+  const near = nearestName(name, KCP_FIELDS)
+  return near === undefined ? undefined : `did you mean kcp.${near}?`
+}
+
+const SESSION = {
+  names: FIELDS,
+  hint: (name: string): string | undefined =>
+    BESIDE.has(name)
+      ? `a session's configuration does not hold it: give it to connect or listen, beside the configuration, ` +
+        `as in { ...KcpSessionConfig.fast(), ${name}: … }`
+      : sessionHint(name),
+}
 
 /** The fields of a session configuration in `options`, which may hold others too. */
 export function pickSessionConfig(options: object): KcpSessionConfig {
+  requireOptions('options', options)
   const picked: Record<string, unknown> = {}
   for (const field of FIELDS) {
     const value = (options as Record<string, unknown>)[field]
@@ -132,25 +204,40 @@ export function pickSessionConfig(options: object): KcpSessionConfig {
 }
 
 /** Throws ERR_KCP_CONFIG when `options` has a field that is neither a session's nor one of `known`. */
-export function refuseUnknown(options: object, known: readonly string[] = []): void {
-  for (const field of Object.keys(options)) {
-    if (!(FIELDS as readonly string[]).includes(field) && !known.includes(field)) {
-      throw configError(
-        field,
-        (options as Record<string, unknown>)[field],
-        `one of ${[...FIELDS, ...known].join(', ')}`,
-      )
+export function refuseUnknown(options: object, known: Iterable<string> = []): void {
+  requireOptions('options', options)
+  const names = new Set([...FIELDS, ...known])
+  for (const name in options) {
+    if (names.has(name)) continue
+    throw unknownOption(name, (options as Record<string, unknown>)[name], names, '', sessionHint(name, names))
+  }
+}
+
+/** The names of a session's options and of those that stand beside them, with hints for all others. */
+export function sessionNames(...beside: readonly ReadonlySet<string>[]): ReadonlySet<string> {
+  return new Set([...FIELDS, ...beside.flatMap((names) => [...names])])
+}
+
+/** Refuses a session's options among those of its engine: they stand one level up. */
+function requireEngineOptions(kcp: unknown): void {
+  if (typeof kcp !== 'object' || kcp === null) return
+  for (const name in kcp) {
+    if (!KCP_FIELDS.has(name) && FIELDS.has(name)) {
+      const value = (kcp as Record<string, unknown>)[name]
+      throw unknownOption(name, value, KCP_FIELDS, 'kcp.', `did you mean ${name}, beside kcp?`)
     }
   }
 }
 
 /** A complete configuration. Throws ERR_KCP_CONFIG with the field, the value and what is allowed. */
-export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSessionConfig {
-  const preset = config.preset ?? 'default'
+export function resolveSessionConfig(options: KcpSessionConfig = {}): ResolvedSessionConfig {
+  const config = readOptions<KcpSessionConfig>('options', options, SESSION)
+  const preset =
+    config.preset === undefined
+      ? 'default'
+      : requirePreset(config.preset, Object.keys(IDLE_TIMEOUTS) as SessionPresetName[])
   const kcpGo = preset === 'kcpGo'
-  if (!kcpGo && !Object.hasOwn(presets, preset)) {
-    throw configError('preset', preset, "'default', 'normal', 'fast', 'turbo' or 'kcpGo'")
-  }
+  requireEngineOptions(config.kcp)
   const engine = { hardening: HARDENED, probeInterval: PROBE_INTERVAL, ...(kcpGo ? KCP_GO : {}) }
   const kcp = resolveConfig(kcpGo ? 'fast' : preset, engine, config.kcp)
   const kcpGoPeer = config.kcpGoPeer === undefined ? kcpGo : requireBoolean('kcpGoPeer', config.kcpGoPeer)
@@ -161,7 +248,7 @@ export function resolveSessionConfig(config: KcpSessionConfig = {}): ResolvedSes
   const size = (field: keyof KcpSessionConfig, fallback: number, low: number): number =>
     config[field] === undefined ? fallback : requireInteger(field, config[field], low, SIZE_MAX)
   const idleTimeout = time('idleTimeout', IDLE_TIMEOUTS[preset])
-  const lifecycle = config.lifecycle ?? (kcpGo ? 'none' : 'fin')
+  const lifecycle = config.lifecycle === undefined ? (kcpGo ? 'none' : 'fin') : config.lifecycle
   if (lifecycle !== 'fin' && lifecycle !== 'none')
     throw configError('lifecycle', lifecycle, "'fin' or 'none'")
   return Object.freeze({

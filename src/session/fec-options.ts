@@ -2,8 +2,9 @@
  * The options `fec` and `crypto`, checked at the door.
  * @module
  */
-import { configError, requireBoolean, requireInteger } from '../core/config.ts'
+import { requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import { isLater, type PacketCipher } from '../crypto/packet-cipher.ts'
 import { SHARDS_MAX } from '../fec/reed-solomon.ts'
 
@@ -26,28 +27,19 @@ export interface ResolvedFec {
   readonly autotune: boolean
 }
 
-/** Throws ERR_KCP_CONFIG for what is out of range. Absent: no FEC. */
-export function requireFec(fec: FecOptions | undefined): ResolvedFec | undefined {
-  if (fec === undefined) return undefined
-  if (typeof fec !== 'object' || fec === null || Array.isArray(fec)) {
-    throw configError('fec', fec, '{ data, parity }')
-  }
-  if (isLater(fec)) {
-    throw configError('fec', fec, '{ data, parity }, and no Promise: await it first')
-  }
-  for (const field of Object.keys(fec)) {
-    if (!['data', 'parity', 'autotune'].includes(field)) {
-      throw configError(
-        `fec.${field}`,
-        (fec as object as Record<string, unknown>)[field],
-        'data, parity, autotune',
-      )
-    }
-  }
+const FEC_NAMES = optionNames({ data: true, parity: true, autotune: true } satisfies Record<
+  keyof FecOptions,
+  true
+>)
+
+/** A copy. Throws ERR_KCP_CONFIG for what is out of range. Absent: no FEC. */
+export function requireFec(options: FecOptions | undefined): ResolvedFec | undefined {
+  if (options === undefined) return undefined
+  const fec = readOptions<FecOptions>('fec', options, { names: FEC_NAMES, prefix: 'fec.' })
   const data = requireInteger('fec.data', fec.data, 1, SHARDS_MAX - 1)
   const parity = requireInteger('fec.parity', fec.parity, 1, SHARDS_MAX - data)
   const autotune = fec.autotune === undefined ? false : requireBoolean('fec.autotune', fec.autotune)
-  return { data, parity, autotune }
+  return Object.freeze({ data, parity, autotune })
 }
 
 /** Throws ERR_KCP_CONFIG unless `cipher` is a packet cipher, or undefined. What it is instead may be a secret: not shown. */

@@ -8,8 +8,6 @@ export {
   type AcceptorOptions,
   DropCounters,
   LIMIT_FIELDS,
-  peerKey,
-  requireConv,
   resolveLimits,
 } from './acceptor.ts'
 export { ClientPath, type ClientPathOptions } from './client-path.ts'
@@ -30,6 +28,7 @@ export {
   type SessionPresetName,
 } from './config.ts'
 export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './fec-options.ts'
+export { peerKey, requireConv } from './peer.ts'
 export { PeerLink, Traffic } from './peer-link.ts'
 export { FecStats, type PathStats, Pipeline, type PipelineOptions, type Warn } from './pipeline.ts'
 export { Scheduler, type Task } from './scheduler.ts'

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { configError, MTU_MIN } from '../core/config.ts'
-import { isLater, OpenResult, type PacketCipher } from '../crypto/packet-cipher.ts'
+import { configError, MTU_MAX, MTU_MIN } from '../core/config.ts'
+import { OpenResult, type PacketCipher } from '../crypto/packet-cipher.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 import { WorkBuffer } from './work-buffer.ts'
 
@@ -16,13 +16,19 @@ export class Traffic {
   /** On the wire. */
   datagramsOut = 0
   bytesOut = 0
-  /** What the codec refused, either way, and what the cipher could not seal. */
+  /** What the codec refused, either way, and what it returned that is no datagram. */
   codecDrops = 0
+  /** Datagrams that the cipher could not seal, and calls of the transport that threw: loss. */
+  sendErrors = 0
   /** By the cipher. `refused`: could not be opened. */
   sealed = 0
   opened = 0
   refused = 0
+  /** Told of each failure of a codec, cipher or transport that the application has written. */
+  onFault: ((hook: string, error: unknown) => void) | undefined
 }
+
+type Coded = Uint8Array | readonly Uint8Array[] | null
 
 export class PeerLink<Peer> {
   readonly peer: Peer
@@ -30,6 +36,8 @@ export class PeerLink<Peer> {
   private readonly total: Traffic
   private readonly transport: DatagramTransport<Peer>
   private readonly codec: PacketCodec<Peer> | undefined
+  /** Bytes that the codec adds at most: as the mtu was reckoned, whatever a fork of it says. */
+  private readonly codecOverhead: number
   private readonly cipher: PacketCipher | undefined
   /** What a sealed datagram has in front and behind; 0 without a cipher. */
   readonly headroom: number
@@ -54,18 +62,19 @@ export class PeerLink<Peer> {
   ) {
     this.transport = transport
     this.peer = peer
-    this.codec = codec?.fork?.() ?? codec
+    this.codecOverhead = codec?.overhead ?? 0
     this.cipher = cipher
     this.headroom = cipher?.headroom ?? 0
     this.tailroom = cipher?.tailroom ?? 0
     this.total = total
     this.ours = transport.provesPeers === true
     this.batches = transport.sendBatch !== undefined
+    this.codec = codec?.fork === undefined ? codec : this.forkOf(codec)
   }
 
   /** Bytes that cipher and codec add at most. */
   get overhead(): number {
-    return this.headroom + this.tailroom + (this.codec?.overhead ?? 0)
+    return this.headroom + this.tailroom + this.codecOverhead
   }
 
   /** Whether there is a cipher. */
@@ -116,20 +125,22 @@ export class PeerLink<Peer> {
       if (plain !== undefined) each(plain)
       return
     }
-    let decoded: Uint8Array | readonly Uint8Array[] | null
+    let decoded: Coded
     try {
-      decoded = this.codec.decode(datagram, this.peer)
-    } catch {
+      decoded = this.checked('decode', this.codec.decode(datagram, this.peer), MTU_MAX)
+    } catch (error) {
       // A codec that throws on what a stranger sent must not stop the others' datagrams.
+      this.fault('codec.decode', error)
       decoded = null
     }
     if (decoded === null) this.dropped()
-    else {
-      for (const one of decoded instanceof Uint8Array ? [decoded] : decoded) {
-        const plain = this.unseal(one)
-        if (plain !== undefined) each(plain)
-      }
-    }
+    else if (decoded instanceof Uint8Array) this.unsealed(decoded, each)
+    else for (const one of decoded) this.unsealed(one, each)
+  }
+
+  private unsealed(datagram: Uint8Array, each: (plain: Uint8Array) => void): void {
+    const plain = this.unseal(datagram)
+    if (plain !== undefined) each(plain)
   }
 
   /** A flush has ended: hands over what it produced. */
@@ -137,7 +148,11 @@ export class PeerLink<Peer> {
     if (this.batch.length === 0) return
     const { batch } = this
     this.batch = []
-    this.transport.sendBatch?.(batch)
+    try {
+      this.unwaited(this.transport.sendBatch?.(batch))
+    } catch (error) {
+      this.lost(error)
+    }
   }
 
   /** The plain text of a datagram without the codec's part, opened where it lies; undefined: it could not be. */
@@ -148,9 +163,9 @@ export class PeerLink<Peer> {
     let result: unknown
     try {
       result = cipher.open(datagram, 0, end)
-      isLater(result)
-    } catch {
-      // A cipher that throws on what a stranger sent has not opened it.
+      if (isThenable(result)) throw new TypeError(`it returned ${shown(result)}; it must open at once`)
+    } catch (error) {
+      this.fault('crypto.open', error)
     }
     if (result !== OpenResult.Opened) {
       traffic.refused++
@@ -162,16 +177,16 @@ export class PeerLink<Peer> {
     return datagram.subarray(this.headroom, end - this.tailroom)
   }
 
-  /** false: it could not be sealed, and must not leave. That is loss, as with a codec. */
+  /** Whether it was sealed: what was not must never leave, since it is plain text. */
   private seal(buffer: Uint8Array, start: number, end: number): boolean {
     if (this.cipher === undefined) return true
-    let sealed = false
     try {
-      // A Promise would seal it when it has left already.
-      sealed = !isLater(this.cipher.seal(buffer, start, end))
-    } catch {}
-    if (!sealed) {
-      this.dropped()
+      const result: unknown = this.cipher.seal(buffer, start, end)
+      if (isThenable(result)) throw new TypeError(`it returned ${shown(result)}; it must seal at once`)
+    } catch (error) {
+      this.traffic.sendErrors++
+      this.total.sendErrors++
+      this.fault('crypto.seal', error)
       return false
     }
     this.traffic.sealed++
@@ -190,16 +205,62 @@ export class PeerLink<Peer> {
       this.transmit(datagram, own)
       return
     }
-    let coded: Uint8Array | readonly Uint8Array[] | null
+    let coded: Coded
     try {
-      coded = this.codec.encode(datagram, this.peer)
-    } catch {
+      const limit = Math.min(datagram.length + this.codecOverhead, MTU_MAX)
+      coded = this.checked('encode', this.codec.encode(datagram, this.peer), limit)
+    } catch (error) {
       // A failure to send is loss.
+      this.fault('codec.encode', error)
       coded = null
     }
     if (coded === null) this.dropped()
     else if (coded instanceof Uint8Array) this.transmit(coded, false)
     else for (const each of coded) this.transmit(each, false)
+  }
+
+  /** What a codec returned, if that is what it may return. Throws a TypeError. */
+  private checked(method: string, coded: unknown, limit: number): Coded {
+    if (coded instanceof Uint8Array) return requireDatagram(coded, limit)
+    if (coded === null) return null
+    if (!Array.isArray(coded)) throw new TypeError(`${method} returned ${shown(coded)}; ${ALLOWED}`)
+    for (let i = 0; i < coded.length; i++) {
+      if (!(coded[i] instanceof Uint8Array)) {
+        throw new TypeError(`${method} returned an array with ${shown(coded[i])}; ${ALLOWED}`)
+      }
+      requireDatagram(coded[i] as Uint8Array, limit)
+    }
+    return coded as Uint8Array[]
+  }
+
+  /** A codec of this link's own. One that cannot be had lets nothing through: its parent's state is another link's. */
+  private forkOf(codec: PacketCodec<Peer>): PacketCodec<Peer> {
+    try {
+      const fork: unknown = codec.fork!()
+      if (isThenable(fork)) throw new TypeError(`it returned ${shown(fork)}; it must return a codec at once`)
+      const { encode, decode } = (fork ?? {}) as Partial<PacketCodec<Peer>>
+      if (typeof encode === 'function' && typeof decode === 'function') return fork as PacketCodec<Peer>
+      throw new TypeError(`it returned ${shown(fork)}; allowed is a codec: { overhead, encode, decode }`)
+    } catch (error) {
+      this.fault('codec.fork', error)
+      return { overhead: 0, encode: () => null, decode: () => null }
+    }
+  }
+
+  private fault(hook: string, error: unknown): void {
+    ;(this.total.onFault ?? this.traffic.onFault)?.(hook, error)
+  }
+
+  /** The transport threw, or its promise was rejected. That is loss. */
+  private lost(error: unknown): void {
+    this.traffic.sendErrors++
+    this.total.sendErrors++
+    this.fault('transport.send', error)
+  }
+
+  /** Nothing waits for a transport; a promise of its may fail all the same. */
+  private unwaited(result: unknown): void {
+    if (result !== undefined && isThenable(result)) result.then(undefined, (error) => this.lost(error))
   }
 
   private transmit(datagram: Uint8Array, own: boolean): void {
@@ -208,10 +269,41 @@ export class PeerLink<Peer> {
     traffic.bytesOut += datagram.length
     total.datagramsOut++
     total.bytesOut += datagram.length
-    if (!this.batches) this.transport.send(datagram, this.peer)
     // Not slice: of a codec's Buffer that would be no copy.
-    else this.batch.push({ datagram: own ? datagram : new Uint8Array(datagram), peer: this.peer })
+    if (this.batches)
+      this.batch.push({ datagram: own ? datagram : new Uint8Array(datagram), peer: this.peer })
+    else {
+      try {
+        this.unwaited(this.transport.send(datagram, this.peer))
+      } catch (error) {
+        this.lost(error)
+      }
+    }
   }
+}
+
+const ALLOWED = 'allowed are a Uint8Array, an array of them, and null to drop the datagram'
+
+/** Throws a TypeError unless bytes can be a datagram of at most `limit` bytes. A detached buffer has none. */
+function requireDatagram(bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.length === 0) throw new TypeError('it returned no bytes: an empty array, or a detached buffer')
+  if (bytes.length > limit) {
+    throw new TypeError(`it returned ${bytes.length} bytes where ${limit} are the limit: see codec.overhead`)
+  }
+  return bytes
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value === null || typeof value !== 'object') return false
+  return typeof (value as { then?: unknown }).then === 'function'
+}
+
+function shown(value: unknown): string {
+  if (isThenable(value)) {
+    value.then(undefined, () => undefined)
+    return 'a promise'
+  }
+  return value === null || value === undefined ? String(value) : `a value of type ${typeof value}`
 }
 
 /**

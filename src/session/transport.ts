@@ -5,6 +5,7 @@
  */
 import { configError, requireInteger } from '../core/config.ts'
 import type { KcpError } from '../core/errors.ts'
+import { requireMethods } from '../core/options.ts'
 
 /** Where a datagram came from or goes to. Any transport may use its own shape; UDP uses this one. */
 export interface PeerAddress {
@@ -67,6 +68,8 @@ export interface DatagramTransport<Peer = PeerAddress> {
    * callee's to keep.
    */
   sendBatch?(batch: readonly { readonly datagram: Uint8Array; readonly peer: Peer }[]): void
+  /** Optional: hands to the system at once what `send` took and keeps for the end of the turn. */
+  flush?(): void
   /** Starts delivery to `handler`. Called once. */
   start(handler: DatagramHandler<Peer>): void | Promise<void>
   close(): void | Promise<void>
@@ -106,14 +109,25 @@ export interface Clock {
   soon(run: () => void): void
 }
 
-/** Throws ERR_KCP_CONFIG unless `codec` is one, or undefined. */
-export function requireCodec<Peer>(codec: PacketCodec<Peer> | undefined): void {
-  if (codec === undefined) return
-  const { encode, decode } = (codec ?? {}) as Partial<PacketCodec<Peer>>
-  if (typeof encode !== 'function' || typeof decode !== 'function') {
-    throw configError('codec', codec, '{ overhead, encode, decode }')
+/** `codec`, with an `overhead` that no longer changes. Throws ERR_KCP_CONFIG unless it is a codec, or undefined. */
+export function requireCodec<Peer>(codec: PacketCodec<Peer> | undefined): PacketCodec<Peer> | undefined {
+  if (codec === undefined) return undefined
+  requireMethods('codec', codec, '{ overhead, encode, decode }', ['encode', 'decode'])
+  if (codec.fork !== undefined && typeof codec.fork !== 'function') {
+    throw configError('codec.fork', codec.fork, 'a method that returns a codec, or absent')
   }
-  requireInteger('codec.overhead', codec.overhead, 0, 65_507)
+  let overhead: unknown
+  try {
+    overhead = codec.overhead
+  } catch (cause) {
+    throw configError('codec.overhead', 'an error', 'a whole number within 0..65507', cause)
+  }
+  return {
+    overhead: requireInteger('codec.overhead', overhead, 0, 65_507),
+    encode: (datagram, peer) => codec.encode(datagram, peer),
+    decode: (datagram, peer) => codec.decode(datagram, peer),
+    ...(codec.fork === undefined ? {} : { fork: () => codec.fork!() }),
+  }
 }
 
 /** Several codecs as one: the first is applied first when sending, and undone last. */

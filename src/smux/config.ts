@@ -4,6 +4,7 @@
  * @module
  */
 import { configError, requireInteger } from '../core/config.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 import { FRAME_MAX, type SmuxVersion } from './frame.ts'
 
 /** A complete, checked configuration. Times in ms, sizes in bytes. */
@@ -66,13 +67,14 @@ const RANGES: Readonly<Record<keyof ResolvedSmuxConfig, readonly [number, number
 /** The names of all settings. */
 export const SMUX_FIELDS: readonly string[] = Object.keys(RANGES)
 
+const NAMES = optionNames(RANGES)
+
 /** A complete configuration. Throws ERR_KCP_CONFIG for an unknown field and for a value out of range. */
 export function resolveSmuxConfig(config: SmuxConfig = {}): ResolvedSmuxConfig {
   const resolved: Record<string, unknown> = { ...SMUX_DEFAULTS }
-  for (const [field, value] of Object.entries(config)) {
-    const range = Object.hasOwn(RANGES, field) ? RANGES[field as keyof ResolvedSmuxConfig] : undefined
-    if (range === undefined) throw configError(field, value, `one of ${SMUX_FIELDS.join(', ')}`)
-    if (value !== undefined) resolved[field] = requireInteger(field, value, ...range)
+  const given = readOptions<ResolvedSmuxConfig>('the configuration of smux', config, { names: NAMES })
+  for (const [field, value] of Object.entries(given)) {
+    resolved[field] = requireInteger(field, value, ...RANGES[field as keyof ResolvedSmuxConfig])
   }
   const { keepAliveInterval, keepAliveTimeout, maxStreamBuffer, maxReceiveBuffer } =
     resolved as unknown as ResolvedSmuxConfig

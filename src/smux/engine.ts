@@ -40,6 +40,8 @@ export interface SmuxHandler {
   onReadable(flow: SmuxFlow): void
   /** Everything written is in frames, or (`flow.stuck`) will never be. */
   onDrained(flow: SmuxFlow): void
+  /** The peer broke the stream off: what it sent is not all that it would have sent. */
+  onAborted?(flow: SmuxFlow): void
   /** The session is over: `reason` and `fault` say why. */
   onOver(): void
 }
@@ -186,6 +188,11 @@ export class SmuxEngine {
       onFreed: (bytes) => this.#onFreed(bytes),
       onUpdateDue: (flow) => this.#wantControl(flow, false),
       onEnded: (flow) => this.#settle(flow),
+      onAbort: (flow) => {
+        if (this.#reason !== undefined) return
+        if (!(flow.synDue || flow.updateDue || flow.abortDue)) this.#control.push(flow)
+        flow.abortDue = true
+      },
     }
   }
 
@@ -388,6 +395,7 @@ export class SmuxEngine {
     switch (command) {
       case FrameCommand.Nop:
         this.#counters.nopsIn++
+        if (id !== 0) this.#onAbort(id)
         return
       case FrameCommand.Syn:
         this.#onSyn(id)
@@ -427,6 +435,12 @@ export class SmuxEngine {
     this.#flows.set(id, flow)
     this.#counters.accepted++
     this.#handler.onStream(flow)
+  }
+
+  /** A NOP with a stream's id, which means nothing to others: the stream was broken off. */
+  #onAbort(id: number): void {
+    const flow = this.#flows.get(id)
+    if (flow !== undefined && !flow.forgotten) this.#handler.onAborted?.(flow)
   }
 
   #onFin(id: number): void {
@@ -489,7 +503,7 @@ export class SmuxEngine {
 
   #wantControl(flow: SmuxFlow, syn: boolean): void {
     if (this.#reason !== undefined) return
-    const listed = flow.synDue || flow.updateDue
+    const listed = flow.synDue || flow.updateDue || flow.abortDue
     if (syn) flow.synDue = true
     else flow.updateDue = true
     if (!listed) this.#control.push(flow)
@@ -510,7 +524,7 @@ export class SmuxEngine {
     let at = 0
     let taken = 0
     for (const flow of this.#control) {
-      if (at + 2 * FRAME_HEADER + UPDATE_LENGTH > limit) break
+      if (at + 3 * FRAME_HEADER + UPDATE_LENGTH > limit) break
       taken++
       if (flow.synDue) {
         at = writeFrameHeader(to, at, version, FrameCommand.Syn, 0, flow.id)
@@ -522,7 +536,12 @@ export class SmuxEngine {
         counters.framesOut++
         counters.updatesOut++
       }
-      flow.synDue = flow.updateDue = false
+      if (flow.abortDue) {
+        at = writeFrameHeader(to, at, version, FrameCommand.Nop, 0, flow.id)
+        counters.framesOut++
+        counters.nopsOut++
+      }
+      flow.synDue = flow.updateDue = flow.abortDue = false
     }
     this.#control.splice(0, taken)
     taken = 0

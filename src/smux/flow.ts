@@ -25,6 +25,8 @@ export interface StreamOwner {
   onUpdateDue(stream: SmuxFlow): void
   /** The stream may have come to its end. */
   onEnded(stream: SmuxFlow): void
+  /** The peer is to hear that the stream was broken off. */
+  onAbort(stream: SmuxFlow): void
 }
 
 export class SmuxFlow implements Turn {
@@ -65,6 +67,7 @@ export class SmuxFlow implements Turn {
   /** Frames that go ahead of data: the engine's notes. */
   synDue = false
   updateDue = false
+  abortDue = false
 
   constructor(owner: StreamOwner, id: number, incoming: boolean) {
     this.#owner = owner
@@ -161,6 +164,16 @@ export class SmuxFlow implements Turn {
       this.#owner.onSendable(this)
     }
     this.#owner.onEnded(this)
+  }
+
+  /**
+   * As `forget`, and an end of this package hears that the stream was broken off and has not come to its end. Others take
+   * the sign for a NOP.
+   */
+  abort(): void {
+    // A stream that the peer never heard of.
+    if (!this.#forgotten && !this.synDue) this.#owner.onAbort(this)
+    this.forget()
   }
 
   // ---- for the engine ----------------------------------------------------------------------------------------

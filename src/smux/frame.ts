@@ -32,7 +32,7 @@ export const FrameCommand = {
   Fin: 1,
   /** Bytes of the stream. */
   Push: 2,
-  /** Sign of life. No payload, stream id 0. */
+  /** Sign of life. No payload, stream id 0; with another id, between ends of this package: that stream was broken off. */
   Nop: 3,
   /** Version 2: what the sender's reader has taken so far, and the window that it keeps open. */
   Update: 4,

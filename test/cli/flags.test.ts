@@ -107,6 +107,9 @@ test('unknown keys of a file are told and left out', () => {
 test('a file that is none, or holds what does not fit, is refused', () => {
   equal(refusal('-c file.json'), 'cannot read the configuration file.json: ENOENT: no such file')
   ok(refusal('-c file.json', '{ "listen": ').startsWith('cannot read the configuration file.json: '))
+  for (const text of ['{ "key": "hunter2', '{"key":hunter2}', '{"key":"hunter2",}', 'hunter2']) {
+    ok(!refusal('-c file.json', text).includes('hunt'), 'no part of a file that may hold the key is repeated')
+  }
   equal(refusal('-c file.json', '[]'), 'the configuration file.json must be one JSON object')
   equal(
     refusal('-c file.json', '{"count": "many"}'),

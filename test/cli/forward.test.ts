@@ -106,24 +106,47 @@ test('nothing piles up behind a reader that stands still', async () => {
   equal((await readAll(far)).length, sent)
 })
 
-test('once the far side has ended, the near side has closewait to end too', async () => {
-  const { near, far, clock, result } = join(10_000)
+test('once the far side has ended, the near side may be silent for closewait, and goes on while it is not', async () => {
+  for (const closeWait of [0, 10_000]) {
+    const { near, far, clock, result } = join(closeWait)
+    const wait = Math.max(1_000, closeWait)
+    let over: Forwarded | undefined
+    void result.then((one) => (over = one))
+    for (const end of [near, far]) end.on('error', () => undefined).resume()
+    await clock.run(60_000)
+    equal(over, undefined, 'silence alone is no reason')
+    far.end()
+    // Ten times as long as it may be silent.
+    for (let i = 0; i < 20; i++) {
+      await clock.run(wait / 2)
+      near.write('on and on')
+    }
+    await clock.run(wait - 100)
+    equal(over, undefined)
+    await clock.run(200)
+    await turns()
+    deepEqual(over, { up: 180, down: 0, why: `it was silent for ${wait / 1000} s after its peer had ended` })
+    ok(far.destroyed && near.destroyed)
+  }
+})
+
+test('a slow reader of what follows an early end is waited for, and a reader that is gone is not for ever', async () => {
+  const { near, far, clock, result } = join(1_000)
   let over: Forwarded | undefined
   void result.then((one) => (over = one))
-  for (const end of [near, far]) end.on('error', () => undefined).resume()
-  await clock.run(60_000)
-  equal(over, undefined, 'silence alone is no reason')
+  for (const end of [near, far]) end.on('error', () => undefined)
+  near.resume()
   far.end()
-  for (let i = 0; i < 9; i++) {
-    await clock.run(1_000)
-    near.write('on and on')
+  for (let i = 0; i < 25; i++) near.write(new Uint8Array(16_384))
+  for (let i = 0; i < 3; i++) {
+    await clock.run(20_000)
+    equal(over, undefined, 'it reads now and then')
+    far.read()
+    await turns()
   }
-  await clock.run(900)
-  equal(over, undefined)
-  await clock.run(200)
+  await clock.run(31_000)
   await turns()
-  deepEqual(over, { up: 81, down: 0, why: 'it had not ended 10 s after its peer' })
-  ok(far.destroyed && near.destroyed)
+  equal(over?.why, 'it was silent for 30 s after its peer had ended')
 })
 
 test('with closewait 0 it still has a second', async () => {

@@ -1,13 +1,16 @@
 /**
  * Links over KCP on loopback: both ends in this process.
  */
-import { equal, match, rejects } from 'node:assert/strict'
+import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { Counters } from '../../src/cli/tunnel/counters.ts'
+import { reset } from '../../src/cli/tunnel/forward.ts'
 import { dialer, listenKcp } from '../../src/cli/tunnel/kcp-link.ts'
 import type { Link } from '../../src/cli/tunnel/link.ts'
 import { clientSettings, serverSettings } from '../../src/cli/tunnel/settings.ts'
+import { nodeClock } from '../../src/node/clock.ts'
+import { connect } from '../../src/node/connect.ts'
 import { freePort } from '../interop/kcptun.ts'
 import { readAll } from './support.ts'
 
@@ -123,4 +126,61 @@ test('a range of ports: all are listened at', async (t) => {
   for (let i = 0; i < 12; i++) names.add((await dial()).name.split(' ')[0]!)
   // Twelve times the same of three: once in 177,147 runs.
   equal(names.size > 1, true)
+})
+
+test('the limit on sessions holds over all ports together', { timeout: 20_000 }, async (t) => {
+  const low = await freePort()
+  const { dial, links, ports } = await pair(t, '-l', `127.0.0.1:${low}-${low + 1}`, '--maxsessions', '1')
+  const first = await dial('-r', `127.0.0.1:${ports[0]}`)
+  equal(await echoed(first.open(), 'one'), 'one')
+  const second = await dial('-r', `127.0.0.1:${ports[1]}`).catch(() => undefined)
+  second
+    ?.open()
+    .on('error', () => undefined)
+    .write('two')
+  await new Promise((done) => setTimeout(done, 500))
+  equal(links.length, 1)
+})
+
+test('a client that says nothing which smux could judge is given up after 30 s', {
+  timeout: 20_000,
+}, async (t) => {
+  const timers: { readonly run: () => void; readonly ms: number }[] = []
+  const clock = {
+    ...nodeClock,
+    setTimeout: (run: () => void, ms: number): unknown => timers.push({ run, ms }),
+    clearTimeout: () => undefined,
+  }
+  const settings = serverSettings(['-l', '127.0.0.1:0', '--key', 'k'], {})
+  const [listener] = await listenKcp(settings, new Counters(), () => undefined, clock)
+  t.after(() => listener!.close())
+  const client = await connect({ ...settings.session, host: '127.0.0.1', port: listener!.address()!.port })
+  const closed = new Promise((done) => client.once('close', done))
+  // Half of the first chunk of a compressed stream.
+  client.write(Uint8Array.of(0xff))
+  while (timers.length === 0) await new Promise((done) => setTimeout(done, 5))
+  deepEqual(
+    timers.map(({ ms }) => ms),
+    [30_000],
+  )
+  timers[0]!.run()
+  await closed
+})
+
+test('a stream that is broken off is broken off at the other end, and not ended', {
+  timeout: 20_000,
+}, async (t) => {
+  for (const version of ['1', '2']) {
+    const { dial, links } = await pair(t)
+    const link = await dial('--smuxver', version)
+    const stream = link.open().on('error', () => undefined)
+    stream.write('half of it')
+    while (links.length === 0) await new Promise((done) => setTimeout(done, 5))
+    const failed = new Promise<Error>((done) => links[0]!.onStream((far) => far.once('error', done)))
+    const second = link.open().on('error', () => undefined)
+    second.write('half of it')
+    await new Promise((done) => second.once('data', done))
+    reset(second)
+    equal(((await failed) as { code?: string }).code, 'ERR_KCP_RESET')
+  }
 })

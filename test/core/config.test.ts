@@ -196,11 +196,11 @@ for (const field of ['nc', 'streamMode']) {
 test('an unknown field is refused, with the ones there are', () => {
   throws(() => resolveConfig({ snd_wnd: 5 } as KcpConfig), {
     code: 'ERR_KCP_CONFIG',
-    message: /^kcp\.snd_wnd must be one of nodelay, interval, .*sndWnd.*, got 5$/,
+    message: "unknown option 'kcp.snd_wnd'; did you mean kcp.sndWnd?",
   })
   throws(() => resolveConfig({ hardening: { strictUno: true } } as KcpConfig), {
     code: 'ERR_KCP_CONFIG',
-    message: /^hardening\.strictUno must be one of strictUna, .*, got true$/,
+    message: "unknown option 'hardening.strictUno'; did you mean hardening.strictUna?",
   })
 })
 

@@ -8,12 +8,11 @@ import {
   type AcceptorLimits,
   type AcceptorOptions,
   LIMIT_FIELDS,
-  peerKey,
-  requireConv,
   resolveLimits,
 } from '../../src/session/acceptor.ts'
 import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
 import { type KcpSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
+import { peerKey, requireConv } from '../../src/session/peer.ts'
 import { Scheduler, type Task } from '../../src/session/scheduler.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PacketCodec } from '../../src/session/transport.ts'

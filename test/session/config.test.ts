@@ -16,7 +16,8 @@ function names(field: string, value: unknown): (error: unknown) => boolean {
   return (error) => {
     ok(KcpError.is(error, 'ERR_KCP_CONFIG'), String(error))
     equal(error.detail['field'], field)
-    ok(error.message.startsWith(`${field} must be `), error.message)
+    const unknown = error.message.startsWith(`unknown option '${field}'; `)
+    ok(unknown || error.message.startsWith(`${field} must be `), error.message)
     ok(String(error.detail['allowed']).length > 0)
     if (typeof value === 'number') ok(Object.is(error.detail['value'], value))
     return true
@@ -125,6 +126,67 @@ test('each choice: what it may be, and what not', () => {
   }
   throws(() => resolveSessionConfig({ kcp: { mtu: 49 } }), names('mtu', 49))
   throws(() => resolveSessionConfig({ kcp: { mtuu: 49 } } as never), names('kcp.mtuu', 49))
+})
+
+test('what a preset does not take is refused by name: a key that is dropped in silence means plain text', () => {
+  for (const preset of ['default', 'normal', 'fast', 'turbo', 'kcpGo'] as const) {
+    const call = KcpSessionConfig[preset] as (value: unknown) => unknown
+    for (const field of ['security', 'crypto', 'codec', 'fec', 'channels', 'clock']) {
+      throws(() => call({ [field]: {} }), {
+        message: new RegExp(`^unknown option '${field}'; .*beside the configuration, as in .*, ${field}: `),
+      })
+    }
+    const texts = {
+      timeout: "unknown option 'timeout'; did you mean idleTimeout?",
+      streamMode: "unknown option 'streamMode'; did you mean kcp.streamMode?",
+      snd_wnd: "unknown option 'snd_wnd'; did you mean kcp.sndWnd?",
+      idleTimeuot: "unknown option 'idleTimeuot'; did you mean idleTimeout?",
+      psk: "unknown option 'psk'; did you mean security: { psk }?",
+    }
+    for (const [field, message] of Object.entries(texts)) {
+      throws(
+        () => call({ [field]: 'a secret' }),
+        (error) => {
+          equal((error as Error).message, message)
+          ok(!JSON.stringify((error as KcpError).detail).includes('secret'))
+          return true
+        },
+      )
+    }
+    for (const value of [
+      null,
+      5,
+      'fast',
+      true,
+      [],
+      () => undefined,
+      new Map(),
+      Promise.resolve({}),
+      new Date(),
+    ]) {
+      throws(() => call(value), { code: 'ERR_KCP_CONFIG' }, String(value))
+    }
+    throws(() => call({ preset: preset === 'fast' ? 'turbo' : 'fast' }), { code: 'ERR_KCP_CONFIG' })
+    call({ preset })
+  }
+  throws(() => resolveSessionConfig({ kcp: { idleTimeout: 5 } } as never), {
+    message: "unknown option 'kcp.idleTimeout'; did you mean idleTimeout, beside kcp?",
+  })
+  for (const preset of [KcpSessionConfig.fast(), ['fast'], KcpSessionConfig.fast, new (class Fast {})()]) {
+    throws(() => resolveSessionConfig({ preset } as never), { message: /it is spread|is spread beside it/ })
+  }
+})
+
+test('inherited settings count, as of a class that holds them', () => {
+  class Settings {
+    preset = 'turbo' as const
+    get idleTimeout(): number {
+      return 7
+    }
+  }
+  const config = resolveSessionConfig(new Settings())
+  deepEqual([config.kcp.sndWnd, config.idleTimeout], [1024, 7])
+  equal(resolveSessionConfig(Object.create({ idleTimeout: 9 })).idleTimeout, 9)
 })
 
 test('refuseUnknown names what nobody knows; pickSessionConfig takes what is a session s', () => {

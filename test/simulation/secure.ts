@@ -15,7 +15,7 @@ import {
   type SecurePeer,
   SecureServerTransport,
 } from '../../src/secure/index.ts'
-import { hostOf } from '../../src/session/acceptor.ts'
+import { hostOf } from '../../src/session/peer.ts'
 import type { Clock, DatagramHandler, DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
 import type { MemoryNetwork, MemoryTransport } from '../../src/sim/memory.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'

@@ -89,9 +89,9 @@ export class TunnelClient {
       log.stream(`${from} opened, through ${link.name}`)
       const { up, down, why } = await forward(connection, stream, { clock, closeWait })
       const time = showTime(clock.now() - startedAt)
-      log.stream(
-        `${from} closed after ${time}: ${showBytes(up)} up, ${showBytes(down)} down${why && `; ${why}`}`,
-      )
+      const line = `${from} closed after ${time}: ${showBytes(up)} up, ${showBytes(down)} down${why && `; ${why}`}`
+      if (why === '') log.stream(line)
+      else log.warn(line)
     } catch (error) {
       log.warn(`${from} refused: ${(error as Error).message}`)
       reset(connection)

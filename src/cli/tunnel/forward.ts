@@ -5,11 +5,12 @@
  */
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { SmuxStream } from '../../node/smux.ts'
 import type { Clock } from '../../session/transport.ts'
 
 export interface ForwardOptions {
   readonly clock: Clock
-  /** Once the stream's peer has ended: ms that the connection has to end too. */
+  /** Once the stream's peer has ended: ms without a byte after which the connection is taken for forgotten. */
   readonly closeWait: number
 }
 
@@ -24,6 +25,10 @@ export interface Forwarded {
 
 /** What a program needs at least to hear an end and to end too, ms. */
 const CLOSE_WAIT_MIN = 1_000
+/** The same while the stream takes nothing: its reader is slow, or gone. As the session's own limit on silence, ms. */
+const BLOCKED_MAX = 30_000
+/** Looks at a half-closed pair during one wait. */
+const LOOKS = 4
 
 /**
  * Forwards until both are closed. Both must allow half-open ends. When one breaks off, so does the other: the
@@ -42,7 +47,7 @@ export function forward(connection: Duplex, stream: Duplex, options: ForwardOpti
     let timer: unknown
     const breakOff = (reason: string): void => {
       if (why === '') why = reason
-      stream.destroy()
+      reset(stream)
       reset(connection)
     }
     const watch = (one: Duplex, name: string): void => {
@@ -68,7 +73,23 @@ export function forward(connection: Duplex, stream: Duplex, options: ForwardOpti
     })
     stream.once('end', () => {
       const wait = Math.max(closeWait, CLOSE_WAIT_MIN)
-      timer = clock.setTimeout(() => breakOff(`it had not ended ${wait / 1000} s after its peer`), wait)
+      let activeAt = clock.now()
+      let seen = progress(up, stream)
+      // What counts is silence: a long upload behind an early end of the answer is in nobody's way.
+      const look = (): void => {
+        const now = clock.now()
+        const seenNow = progress(up, stream)
+        if (seenNow !== seen) activeAt = now
+        seen = seenNow
+        const limit = stream.writableLength > 0 ? Math.max(wait, BLOCKED_MAX) : wait
+        if (now - activeAt >= limit) breakOff(`it was silent for ${limit / 1000} s after its peer had ended`)
+        else timer = clock.setTimeout(look, Math.min(wait / LOOKS, activeAt + limit - now))
+      }
+      connection.on('data', () => {
+        activeAt = clock.now()
+        seen = progress(up, stream)
+      })
+      timer = clock.setTimeout(look, wait / LOOKS)
     })
     connection.pipe(stream)
     stream.pipe(connection)
@@ -77,9 +98,16 @@ export function forward(connection: Duplex, stream: Duplex, options: ForwardOpti
   })
 }
 
-/** Ends a connection so that its peer sees that something went wrong. */
-export function reset(connection: Duplex): void {
+/** Changes whenever a byte comes from the connection, or leaves towards the peer. */
+function progress(up: number, stream: Duplex): string {
+  const { bytesWritten } = stream as { bytesWritten?: unknown }
+  return `${up} ${stream.writableLength} ${bytesWritten}`
+}
+
+/** Ends a connection or a stream so that its peer sees that something went wrong, where there is a way to say so. */
+export function reset(one: Duplex): void {
   // A Unix socket has no reset.
-  if (connection instanceof Socket && connection.remoteFamily !== undefined) connection.resetAndDestroy()
-  else connection.destroy()
+  if (one instanceof SmuxStream || (one instanceof Socket && one.remoteFamily !== undefined))
+    one.resetAndDestroy()
+  else one.destroy()
 }

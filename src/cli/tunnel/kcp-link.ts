@@ -10,6 +10,7 @@ import { connect } from '../../node/connect.ts'
 import { KcpListener } from '../../node/kcp-listener.ts'
 import type { KcpStream } from '../../node/kcp-stream.ts'
 import { SmuxSession } from '../../node/smux.ts'
+import type { Clock } from '../../session/transport.ts'
 import type { SmuxConfig } from '../../smux/config.ts'
 import { showAddress } from './address.ts'
 import type { Counters } from './counters.ts'
@@ -48,6 +49,7 @@ export async function listenKcp(
   settings: ServerSettings,
   counters: Counters,
   onLink: (link: Link) => void,
+  clock: Clock = nodeClock,
 ): Promise<KcpListener[]> {
   const { listen, session, maxSessions } = settings
   const listeners: KcpListener[] = []
@@ -60,7 +62,7 @@ export async function listenKcp(
           links++
           stream.once('close', () => links--)
           counters.opened(stream, 'passive')
-          serveStream(stream, settings, onLink)
+          serveStream(stream, settings, onLink, clock)
         },
       )
       listeners.push(listener)
@@ -73,7 +75,12 @@ export async function listenKcp(
   return listeners
 }
 
-function serveStream(stream: KcpStream, settings: ServerSettings, onLink: (link: Link) => void): void {
+function serveStream(
+  stream: KcpStream,
+  settings: ServerSettings,
+  onLink: (link: Link) => void,
+  clock: Clock,
+): void {
   const { smux, compress, anySmuxVersion } = settings
   const bytes = compress ? new SnappyStream(stream) : stream
   const serve = (version: 1 | 2): void => onLink(makeLink(stream, 'server', { ...smux, version }, bytes))
@@ -83,9 +90,9 @@ function serveStream(stream: KcpStream, settings: ServerSettings, onLink: (link:
   }
   // A session that fails before it said anything was none; its end is the listener's business.
   bytes.on('error', () => undefined)
-  const timer = nodeClock.setTimeout(() => bytes.destroy(), SPEECHLESS)
+  const timer = clock.setTimeout(() => bytes.destroy(), SPEECHLESS)
   bytes.once('readable', () => {
-    nodeClock.clearTimeout(timer)
+    clock.clearTimeout(timer)
     const first = bytes.read() as Buffer | null
     if (first === null) return
     bytes.unshift(first)

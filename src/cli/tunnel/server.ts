@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../../session/transport.ts'
 import { showAddress, type TcpAddress } from './address.ts'
 import { Busy } from './busy.ts'
-import { forward } from './forward.ts'
+import { forward, reset } from './forward.ts'
 import type { Link } from './link.ts'
 import { type Log, showBytes, showTime } from './log.ts'
 import { proxyHeader } from './proxy-protocol.ts'
@@ -81,12 +81,12 @@ export class TunnelServer {
       if (proxyProtocol) connection.write(proxyHeader(link.peer, link.local))
       const { up, down, why } = await forward(connection, stream, { clock, closeWait })
       const time = showTime(clock.now() - startedAt)
-      log.stream(
-        `${name} closed after ${time}: ${showBytes(down)} up, ${showBytes(up)} down${why && `; ${why}`}`,
-      )
+      const line = `${name} closed after ${time}: ${showBytes(down)} up, ${showBytes(up)} down${why && `; ${why}`}`
+      if (why === '') log.stream(line)
+      else log.warn(line)
     } catch (error) {
       log.warn(`${name}: no connection to the target: ${(error as Error).message}`)
-      stream.destroy()
+      reset(stream)
     } finally {
       this.#busy.leave()
     }
