@@ -84,7 +84,11 @@ export class PathProof {
       this.challenged = true
       this.sn = seqStep(sndUna, -1)
       this.from = now | 0
-    } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) this.from = this.to
+    } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) {
+      this.from = this.to
+      // The latest is as old, or the clock went back.
+      if ((now - this.from) >>> 0 > CHALLENGE_SPAN) this.from = now | 0
+    }
     this.to = now | 0
     this.sent(now)
     return this.sn >>> 0
