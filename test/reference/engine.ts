@@ -63,8 +63,7 @@ const NOTHING = new Uint8Array(0)
 
 export class ReferenceEngine extends ReferenceReceiver {
   now = 0
-  /** When times were aged last. */
-  private agedAt = 0
+  agedAt = 0
   flushAt = 100
   /** Whether `update` was called: before, a flush does nothing. */
   started = false
@@ -366,7 +365,7 @@ export class ReferenceEngine extends ReferenceReceiver {
 
   // ---- the clock ---------------------------------------------------------------------------------------------
 
-  private keepTime(now: number): void {
+  keepTime(now: number): void {
     this.now = u32(now)
     const since = diff(this.now, this.agedAt)
     if (this.config.hardening.ageTimes && (since > 2 ** 28 || since < -10_000)) this.age(since < 0)
@@ -611,7 +610,6 @@ export class ReferenceEngine extends ReferenceReceiver {
   /** Always the same number, just before all in flight: the peer has it, so it acknowledges and drops. */
   private challengeSn(): number {
     this.challenge ??= { sn: u32(this.sndUna - 1), from: this.now, to: this.now }
-    // Answers to what is older than an hour are none any more.
     const { challenge, now } = this
     if (u32(now - challenge.from) > 3_600_000) challenge.from = challenge.to
     if (u32(now - challenge.from) > 3_600_000) challenge.from = now
