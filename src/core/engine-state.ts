@@ -273,10 +273,11 @@ export class EngineState implements CongestionState {
     if (this.hardening.tellOpened) this.rcv.awaitRoom((this.opened ??= () => this.openedElsewhere()))
   }
 
-  /** As `tellIfOpened`, and whoever flushes is told. */
+  /** Something else than a read may have opened the window: the next flush tells it, if it is open still. */
   protected openedElsewhere(): void {
-    this.tellIfOpened()
-    if (this.toldWnd === 0 && this.probe.tellPending) this.onWindowOpened?.()
+    if (this.toldWnd !== 0 || !this.hardening.tellOpened) return
+    if (this.rcv.unused > 0) this.onWindowOpened?.()
+    else this.awaitRoom()
   }
 
   /** Writes one log line when its bit is in the mask. */

@@ -8,8 +8,8 @@
  */
 import { seqDiff, seqStep } from './seq.ts'
 
-/** How much older than the newest ts that came back an echo may be (reordering), ms. */
-const ECHO_SLACK = 10_000
+/** Times between two PUSHes that are this far apart are none of ours, ms; after shorter pauses they are not told apart. */
+const PAUSE = 10_000
 /** Answers to a challenge are taken for this long after it, ms at least: a path of an hour carries nothing else either. */
 const CHALLENGE_SPAN = 3_600_000
 
@@ -58,7 +58,7 @@ export class PathProof {
   /** A PUSH goes out at `now`: its ts may come back. */
   sent(now: number): void {
     if (!this.sentPush) this.newestEcho = this.pauseFrom = this.pauseTo = now | 0
-    else if ((now - this.latestSent) >>> 0 > ECHO_SLACK) {
+    else if ((now - this.latestSent) >>> 0 > PAUSE) {
       this.pauseFrom = this.latestSent
       this.pauseTo = now | 0
     }
@@ -67,14 +67,14 @@ export class PathProof {
   }
 
   /**
-   * Whether `ts` is a time at which we sent something, and not much older than the newest that came back. All of them
-   * are compared by how far they lie behind the latest, which holds for pauses of up to 49 days.
+   * Whether `ts` is a time at which we sent something, and at most `slack` ms older than the newest that came back. All of
+   * them are compared by how far they lie behind the latest, which holds for pauses of up to 49 days.
    */
-  hasSent(ts: number): boolean {
+  hasSent(ts: number, slack: number): boolean {
     const { latestSent } = this
     if (!this.sentPush) return false
     const behind = (latestSent - ts) >>> 0
-    if (behind > ((latestSent - this.newestEcho) >>> 0) + ECHO_SLACK) return false
+    if (behind > ((latestSent - this.newestEcho) >>> 0) + slack) return false
     return behind <= (latestSent - this.pauseTo) >>> 0 || behind >= (latestSent - this.pauseFrom) >>> 0
   }
 
@@ -87,7 +87,11 @@ export class PathProof {
       // Below every number in use, so that a peer that lost its state does not take it for data of a later time.
       this.sn = seqDiff(sndUna, 0) >= 0 ? -1 : seqStep(sndUna, -1)
       this.from = now | 0
-    } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) this.from = this.to
+    } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) {
+      this.from = this.to
+      // The latest is as old, or the clock went back.
+      if ((now - this.from) >>> 0 > CHALLENGE_SPAN) this.from = now | 0
+    }
     this.to = now | 0
     this.sent(now)
     return this.sn >>> 0

@@ -7,7 +7,7 @@
  * without one (stateless-challenge.ts): so a flood of forged addresses keeps nobody out.
  * @module
  */
-import { configError, requireInteger } from '../core/config.ts'
+import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { MemoryBudget } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, SN_AT, TS_AT, writeHeader } from '../core/segment.ts'

@@ -10,6 +10,8 @@ import { PeerClock } from './peer-clock.ts'
 
 /** How far the ts of a notice may be from the peer's clock as we know it, ms, beside one RTO: jitter and drift. */
 const NOTICE_SLACK = 2_000
+/** How much older than the newest ts that the peer echoed in an ACK the echo of a notice may be (reordering), ms. */
+const ECHO_SLACK = 10_000
 /** After this many notices that prove nothing, none is believed any more: a forger gets no more guesses. */
 const NOTICE_MISSES = 8
 /** Clocks differ by less than one part in so many: 0.2 %. */
@@ -80,6 +82,6 @@ export class NoticeJudge {
   private echoes({ echo }: CloseNotice): boolean {
     const { proof } = this.kcp
     if (echo === undefined) return false
-    return proof.hasSent(echo)
+    return proof.hasSent(echo, ECHO_SLACK)
   }
 }

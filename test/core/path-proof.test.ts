@@ -51,7 +51,7 @@ test('after a pause of days an echo of what was sent since is the newest, and wh
     const proof = new PathProof()
     proof.sent(before)
     proof.echoed(before)
-    equal(proof.hasSent(before), true, `${days} days`)
+    equal(proof.hasSent(before, 10_000), true, `${days} days`)
     const after = (before + days * DAY) >>> 0
     proof.sent(after)
     // The peer may not have heard it yet.
@@ -65,11 +65,11 @@ test('after a pause of days an echo of what was sent since is the newest, and wh
       [after, true],
       [after + 1, false],
     ] as const) {
-      equal(proof.hasSent(ts >>> 0), known, `${days} days: ${ts - before} after the first`)
+      equal(proof.hasSent(ts >>> 0, 10_000), known, `${days} days: ${ts - before} after the first`)
     }
     proof.echoed(after)
     equal(proof.echoedTs, after, `${days} days`)
-    equal(proof.hasSent(before), false, `${days} days: the peer is past that`)
+    equal(proof.hasSent(before, 10_000), false, `${days} days: the peer is past that`)
   }
 })
 

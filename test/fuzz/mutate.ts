@@ -71,7 +71,7 @@ export function segments(prng: Prng, known: Known): Uint8Array {
 
 /** A datagram of one to three PUSHes that is about as long as an mtu, or as its whole lines of a cache. */
 export function large(prng: Prng, mtu: number, conv: number, rcvNxt: number): Uint8Array {
-  const size = Math.max(KCP_OVERHEAD, Math.ceil(mtu / 64) * 64 + prng.int(-70, 6))
+  const size = Math.max(KCP_OVERHEAD, Math.ceil(mtu / 64) * 64 + (prng.chance(0.5) ? 0 : prng.int(-70, 6)))
   const bytes = new Uint8Array(size)
   const count = prng.int(1, 3)
   let at = 0

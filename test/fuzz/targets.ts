@@ -50,7 +50,7 @@ function engine(prng: Prng): Subject {
     interval: 10,
     resend: prng.int(0, 2),
     nc: prng.chance(0.5),
-    mtu: prng.chance(0.3) ? anyMtu(prng) : prng.int(50, 200),
+    mtu: prng.chance(0.5) ? anyMtu(prng) : prng.int(50, 200),
     sndWnd: prng.int(1, 64),
     rcvWnd: 128,
     streamMode: prng.chance(0.3),
@@ -103,7 +103,7 @@ function engine(prng: Prng): Subject {
       if (kind < 0.4) return traffic.pick(prng, false)
       if (kind < 0.7) return traffic.pick(prng, true)
       const { sndUna, sndNxt, rcvNxt } = kcp
-      if (prng.chance(0.15)) return large(prng, kcp.mtu, CONV, rcvNxt)
+      if (prng.chance(0.15)) return large(prng, prng.chance(0.5) ? kcp.mtu : settings.mtu, CONV, rcvNxt)
       return segments(prng, { conv: CONV, una: sndUna, nxt: sndNxt, rcvNxt, now })
     },
     feed(input) {

@@ -18,6 +18,7 @@ import {
   encode,
   HEADER,
   i32,
+  isOld,
   PUSH,
   type Segment,
   u32,
@@ -62,6 +63,7 @@ const NOTHING = new Uint8Array(0)
 
 export class ReferenceEngine extends ReferenceReceiver {
   now = 0
+  agedAt = 0
   flushAt = 100
   /** Whether `update` was called: before, a flush does nothing. */
   started = false
@@ -114,7 +116,7 @@ export class ReferenceEngine extends ReferenceReceiver {
   // Whether the peer receives at its address: it echoed a ts of ours.
   proven = false
   challengePending = false
-  challenge: { readonly sn: number; readonly from: number; to: number } | undefined
+  challenge: { readonly sn: number; from: number; to: number } | undefined
   /** Latest ts of a PUSH of ours, and the newest one that was echoed. */
   sentTs: number | undefined
   echoedTs = 0
@@ -124,6 +126,8 @@ export class ReferenceEngine extends ReferenceReceiver {
   private readonly output: (datagram: Uint8Array) => void
   /** The datagram under construction. */
   private pending: Uint8Array = NOTHING
+  /** The window that the flush at work tells. */
+  private flushWnd = 0
 
   constructor(conv: number, config: ResolvedKcpConfig, output: (datagram: Uint8Array) => void) {
     super()
@@ -195,7 +199,7 @@ export class ReferenceEngine extends ReferenceReceiver {
    * later than it was sent to come: it tells no time, and its window is an old one.
    */
   input(datagram: Uint8Array, now: number, recovered = false): number {
-    this.now = u32(now)
+    this.keepTime(now)
     this.counters.datagramsIn++
     this.counters.bytesIn += datagram.length
     const result = this.read(datagram, recovered)
@@ -235,6 +239,7 @@ export class ReferenceEngine extends ReferenceReceiver {
       if (cmd === WASK) this.tellPending = true
       if (cmd !== ACK) continue
       const named = flight.find((one) => this.isNamed(one, segment))
+      if (named === undefined) this.evidence?.arrivedLate(sn, ts)
       const [counts, timed] = this.judge(segment, named !== undefined)
       if (timed && !recovered && !(sampleOnce && counts)) this.sampleRtt(ts)
       if (!counts) continue
@@ -264,10 +269,14 @@ export class ReferenceEngine extends ReferenceReceiver {
   /** Whether an ACK counts, and whether it tells the round-trip time; whoever names a time of ours has seen it. */
   private judge({ sn, ts }: Segment, genuine: boolean): [counts: boolean, timed: boolean] {
     const { challenge } = this
-    const answer = challenge !== undefined && sn === challenge.sn && within(challenge.from, ts, challenge.to)
+    const answer =
+      challenge !== undefined &&
+      sn === challenge.sn &&
+      u32(challenge.to - ts) <= u32(challenge.to - challenge.from)
     if (genuine || answer) {
       this.proven = true
-      if (diff(ts, this.echoedTs) > 0) this.echoedTs = ts
+      const behind = (at: number): number => u32((this.sentTs ?? 0) - at)
+      if (behind(ts) < behind(this.echoedTs)) this.echoedTs = ts
     }
     if (genuine || !this.config.hardening.strictAck) return [true, true]
     if (!answer) this.counters.staleAcks++
@@ -286,7 +295,7 @@ export class ReferenceEngine extends ReferenceReceiver {
   /** An ACK names the transmission of a segment at `ts`. */
   private learn(evidence: Evidence, { sn, firstTs, ts: latestTs }: Sent, ts: number): void {
     const { before, counters } = this
-    evidence.learn(sn, ts, firstTs, this.now)
+    evidence.learn(sn, ts, firstTs, this.now, this.srtt)
     if (diff(ts, latestTs) < 0) {
       counters.spuriousResends++
       // The RTO was too short, so what it did to the windows is taken back.
@@ -304,6 +313,7 @@ export class ReferenceEngine extends ReferenceReceiver {
   get loss(): number {
     const { evidence, counters } = this
     if (evidence === undefined) return 0
+    evidence.giveUp(this.now)
     const eachAnswered = counters.repeats > 0 && 2 * counters.staleAcks > counters.repeats
     return eachAnswered ? 1 - Math.sqrt(Math.max(0, 1 - evidence.loss)) : evidence.loss
   }
@@ -355,9 +365,38 @@ export class ReferenceEngine extends ReferenceReceiver {
 
   // ---- the clock ---------------------------------------------------------------------------------------------
 
+  keepTime(now: number): void {
+    this.now = u32(now)
+    const since = diff(this.now, this.agedAt)
+    if (this.config.hardening.ageTimes && (since > 2 ** 28 || since < -10_000)) this.age(since < 0)
+  }
+
+  /** Days went by: what is old is of now, or forgotten. `far`: so many that every message has expired. */
+  private age(far: boolean): void {
+    const { now } = this
+    this.agedAt = now
+    if (this.repeatedAt !== undefined && isOld(this.repeatedAt, now)) this.repeatedAt = undefined
+    if (far) {
+      this.sndQueue = this.sndQueue.map((one) =>
+        one.expiresAt === undefined ? one : { ...one, expiresAt: now },
+      )
+    }
+    for (const one of this.sndBuf) {
+      if (one.xmit === 0) continue
+      if (isOld(one.ts, now)) {
+        one.firstTs = one.ts = one.resendAt = now
+        this.lostAt = undefined
+      } else if (isOld(one.firstTs, now)) one.firstTs = one.ts
+    }
+    if (this.probeWait > 0 && diff(this.probeAt, now) > this.probeWait) this.probeAt = now
+    if (isOld(this.tripAt, now)) this.tripAt = now
+    this.evidence?.age(now)
+    this.repetition?.age(now)
+  }
+
   /** Flushes once an interval. */
   update(now: number): void {
-    this.now = u32(now)
+    this.keepTime(now)
     const late = diff(this.now, this.flushAt)
     // 10 s off its schedule: the clock stood still, or jumped.
     if (!this.started || late >= 10_000 || late < -10_000) this.flushAt = this.now
@@ -410,12 +449,15 @@ export class ReferenceEngine extends ReferenceReceiver {
 
   /** Sends what is due: ACKs, probes, a challenge, then resends and new segments in order of sn. */
   flush(now: number): void {
-    this.now = now = u32(now)
+    this.keepTime(now)
+    now = this.now
     if (!this.started) return
     const { counters } = this
     const { nodelay, hardening } = this.config
     const [cwndBefore, errorsBefore] = [this.cwnd, counters.outputErrors]
     const wnd = hardening.clampWnd ? Math.min(this.freeSlots(), 65_535) : this.freeSlots()
+    if (hardening.tellOpened && this.toldWnd === 0 && wnd > 0) this.tellPending = true
+    this.flushWnd = wnd
     const blank: Blank = { conv: this.conv, frg: 0, wnd, una: this.rcvNxt, len: 0, data: NOTHING }
 
     for (const ack of this.owed) this.write({ ...blank, cmd: ACK, ...ack })
@@ -565,13 +607,13 @@ export class ReferenceEngine extends ReferenceReceiver {
     this.probeAt = u32(this.now + this.probeWait)
   }
 
-  /** Always the same number, just before all in flight: the peer has it, so it acknowledges and drops. */
+  /** Always the same number, below all in use: the peer acknowledges and drops it. */
   private challengeSn(): number {
-    this.challenge ??= {
-      sn: diff(this.sndUna, 0) >= 0 ? 0xffff_ffff : u32(this.sndUna - 1),
-      from: this.now,
-      to: this.now,
-    }
+    const sn = diff(this.sndUna, 0) >= 0 ? 0xffff_ffff : u32(this.sndUna - 1)
+    this.challenge ??= { sn, from: this.now, to: this.now }
+    const { challenge, now } = this
+    if (u32(now - challenge.from) > 3_600_000) challenge.from = challenge.to
+    if (u32(now - challenge.from) > 3_600_000) challenge.from = now
     this.challenge.to = this.now
     return this.challenge.sn
   }
@@ -658,6 +700,7 @@ export class ReferenceEngine extends ReferenceReceiver {
     this.pending = NOTHING
     this.counters.datagramsOut++
     this.counters.bytesOut += datagram.length
+    this.toldWnd = this.flushWnd
     this.allowance -= datagram.length + this.overhead
     try {
       this.output(datagram)

@@ -32,6 +32,8 @@ export abstract class ReferenceReceiver {
   heardTs = 0
   /** The peer asked for the window, or believes it closed. */
   tellPending = false
+  /** The window that the latest datagram told. */
+  protected toldWnd: number | undefined
 
   abstract readonly config: ResolvedKcpConfig
 
@@ -52,7 +54,8 @@ export abstract class ReferenceReceiver {
     }
     this.moveInOrder()
     // The peer believes that the window is closed: tell it.
-    if (wasFull && this.freeSlots() > 0) this.tellPending = true
+    const reopened = this.config.hardening.tellOpened && this.toldWnd === 0
+    if ((wasFull || reopened) && this.freeSlots() > 0) this.tellPending = true
     return concat(message.map(({ data }) => data))
   }
 
@@ -103,12 +106,12 @@ export abstract class ReferenceReceiver {
     this.moveInOrder()
   }
 
-  /** Lists an ACK, or gives the listed one the newer ts; of several sn with one place in a table, the latest is found. */
+  /** Lists an ACK, or gives the listed one the older ts; of several sn with one place in a table, the latest is found. */
   private owe(sn: number, ts: number): void {
     const places = 2 * this.owedRoom
     const listed = this.owed.findLast((one) => one.sn % places === sn % places)
     if (this.config.hardening.dedupeAcks && listed?.sn === sn) {
-      listed.ts = ts
+      if (diff(ts, listed.ts) < 0) listed.ts = ts
       return
     }
     if (this.owed.length === this.owedRoom) this.owedRoom = Math.max(8, 2 * this.owedRoom)

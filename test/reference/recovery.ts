@@ -3,7 +3,7 @@
  * come out as fractions are added in the order that the fast engine adds them in: otherwise they differ in the last bit.
  * @module
  */
-import { diff, u32 } from './wire.ts'
+import { diff, isOld, u32 } from './wire.ts'
 
 /** What ACKs that name a transmission tell. */
 export class Evidence {
@@ -12,6 +12,8 @@ export class Evidence {
   /** Share of segments whose first transmission was not the one that was acknowledged. */
   loss = 0
   private heard = 0
+  /** First transmissions that a copy overtook: they are lost if their own ACK does not come in time. */
+  private awaited: { readonly sn: number; readonly ts: number; readonly until: number }[] = []
   /** The shortest round trip of these ten seconds, and of the ten before. */
   private shortestNow: number = Number.POSITIVE_INFINITY
   private shortestBefore: number = Number.POSITIVE_INFINITY
@@ -21,10 +23,17 @@ export class Evidence {
   private overtakenAt = 0
 
   /** At `now` an ACK names the transmission of `sn` at `ts`. */
-  learn(sn: number, ts: number, firstTs: number, now: number): void {
-    this.heard++
-    const weight = Math.max(1 / 256, 1 / (this.heard + 64))
-    this.loss += weight * ((ts === firstTs ? 0 : 1) - this.loss)
+  learn(sn: number, ts: number, firstTs: number, now: number, srtt: number): void {
+    this.giveUp(now)
+    if (ts === firstTs) this.count(0)
+    else {
+      if (this.awaited.length === 64) {
+        this.awaited.shift()
+        this.count(1)
+      }
+      // A round trip more, and something for jitter.
+      this.awaited.push({ sn, ts: firstTs, until: u32(now + srtt + 50) })
+    }
     const rtt = Math.max(0, diff(now, ts))
     if (this.newest === undefined) this.nowSince = now
     else if (diff(now, this.nowSince) > 10_000) {
@@ -38,6 +47,39 @@ export class Evidence {
       this.overtakenBy = Math.max(this.overtakenBy, rtt - this.newest.rtt)
       this.overtakenAt = now
     }
+  }
+
+  private count(lost: 0 | 1): void {
+    this.heard++
+    const weight = Math.max(1 / 256, 1 / (this.heard + 64))
+    this.loss += weight * (lost - this.loss)
+  }
+
+  /** Those that were waited for until `now` are lost. */
+  giveUp(now: number): void {
+    while (this.awaited[0] !== undefined && diff(now, this.awaited[0].until) >= 0) {
+      this.awaited.shift()
+      this.count(1)
+    }
+  }
+
+  /** An ACK for what is acknowledged already. One may answer for all that the same datagram brought. */
+  arrivedLate(sn: number, ts: number): void {
+    this.awaited = this.awaited.filter((one) => {
+      const arrived = one.ts === ts && diff(one.sn, sn) >= 0
+      if (arrived) this.count(0)
+      return !arrived
+    })
+  }
+
+  /** Days went by. */
+  age(now: number): void {
+    this.awaited = []
+    if (this.newest !== undefined && isOld(this.newest.ts, now)) this.newest = undefined
+    if (isOld(this.overtakenAt, now)) this.overtakenBy = 0
+    if (!isOld(this.nowSince, now)) return
+    this.shortestNow = this.shortestBefore = Number.POSITIVE_INFINITY
+    this.nowSince = now
   }
 
   get shortest(): number {
@@ -127,6 +169,18 @@ export class Repetition {
     while (this.list[0] !== undefined && (this.list[0].left === 0 || !inFlight(this.list[0].sn))) {
       this.list.shift()
     }
+  }
+
+  /** Days went by. */
+  age(now: number): void {
+    if (isOld(this.quietSince, now)) {
+      this.list = []
+      this.quietSince = now
+    }
+    if (this.messageAt !== undefined && isOld(this.messageAt, now)) this.messageAt = now
+    if (!isOld(this.creditAt, now)) return
+    this.credit = 16 * 1024
+    this.creditAt = now
   }
 
   /** Takes what a repeat costs from what 64 KiB a second have left, of which a quarter is saved at most. */

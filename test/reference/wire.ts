@@ -63,3 +63,9 @@ export function diff(a: number, b: number): number {
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts))
 }
+
+/** Whether a time of the past is more than 2^30 ms old, or seems to lie more than ten seconds ahead as it wrapped. */
+export function isOld(at: number, now: number): boolean {
+  const age = diff(now, at)
+  return age > 2 ** 30 || age < -10_000
+}

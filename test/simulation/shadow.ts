@@ -15,13 +15,15 @@ type Call =
   | 'recvRun'
   | 'tryInput'
   | 'update'
+  | 'keepTime'
   | 'flush'
   | 'expire'
   | 'forgetBackoff'
   | 'setMtu'
   | 'applyConfig'
   | 'trim'
-type Budget = ReferenceEngine['budget']
+/** `known`: what the engines' budget was after their latest call; what changed it since is FEC's. */
+type Budget = ReferenceEngine['budget'] & { known: number }
 
 /** What sessions share among engines, and what the readable ones share in its place. */
 const budgets: WeakMap<object, Budget> = new WeakMap()
@@ -34,6 +36,7 @@ export function shadow(kcp: Kcp): void {
 class Shadow {
   private readonly fast: Kcp
   private readonly slow: ReferenceEngine
+  private budget!: Budget
   private readonly comparison: Comparison
   /** A call is being made: those that it makes in turn are part of it. */
   private busy = false
@@ -62,17 +65,21 @@ class Shadow {
     const { fast, slow } = this
     const { now, flushAt, started, rmtWnd, cwnd, cwndBytes, ssthresh, proven } = fast
     Object.assign(slow, { now, flushAt, started, rmtWnd, cwnd, cwndBytes, ssthresh, proven })
+    slow.agedAt = fast['agedAt']
     slow.sndUna = slow.sndMax = slow.sndNxt = fast.sndNxt
     slow.rcvNxt = fast.rcvNxt
     slow.maxBytes = fast.rcv.maxBytes
     const shared = fast.rcv.budget
-    if (!budgets.has(shared)) budgets.set(shared, { used: shared.used, limit: shared.limit })
-    slow.budget = budgets.get(shared)!
+    if (!budgets.has(shared)) {
+      budgets.set(shared, { used: shared.used, limit: shared.limit, known: shared.used })
+    }
+    slow.budget = this.budget = budgets.get(shared)!
   }
 
   /** What a session sets without a call. */
   private follow(): void {
-    const { fast, slow } = this
+    const { fast, slow, budget } = this
+    budget.used += fast.rcv.budget.used - budget.known
     slow.allowance = fast.allowance
     slow.overhead = fast.overhead
     slow.askPending = fast.probe.askPending
@@ -114,6 +121,7 @@ class Shadow {
       slow.input(datagram.slice(), now ?? fast.now, recovered),
     )
     this.twice('update', (now) => slow.update(now))
+    this.twice('keepTime', (now) => slow.keepTime(now))
     this.twice('flush', (now) => slow.flush(now ?? fast.now))
     this.twice('expire', (now) => slow.expire(now ?? fast.now))
     this.twice('forgetBackoff', (now) => slow.forgetBackoff(now ?? fast.now))
@@ -124,7 +132,9 @@ class Shadow {
     fast.release = () => {
       if (!this.released) slow.budget.used -= slow.rcvBytes
       this.released = true
+      this.budget.used += fast.rcv.budget.used - this.budget.known
       release()
+      this.budget.known = fast.rcv.budget.used
     }
   }
 
@@ -179,6 +189,7 @@ class Shadow {
         throw new Failure(`${name} of conv ${fast.conv}: ${error.message}`)
       } finally {
         this.busy = false
+        this.budget.known = fast.rcv.budget.used
       }
     }
     Object.assign(fast, { [name]: both })
