@@ -438,9 +438,8 @@ export class Engine extends EngineState {
         counters.outOfWindow++
         return
       }
-    } else if (!rcv.hasRoom(len) && (ahead > 0 || rcv.peekSize() >= 0)) {
-      // Over the byte limit: not acknowledged, so it comes again. What completes a message is let in, or the reader
-      // could never make room.
+    } else if (!rcv.admits(ahead, len, frg === 0)) {
+      // Over a byte limit: not acknowledged, so it comes again.
       counters.overLimit++
       return
     }

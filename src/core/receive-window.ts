@@ -33,6 +33,10 @@ const FIRST_CAPACITY = 4
 export interface MemoryBudget {
   used: number
   readonly limit: number
+  /** Of these, bytes of windows in which nothing is readable. */
+  stuck?: number
+  /** Windows that hold much, by the power of two that they hold at least; for `largestOf`. */
+  holders?: Set<ReceiveWindow>[]
   /** Windows that were told as 0 while this was full, in that order, and whom to call once there is room for each. */
   waiting?: Map<ReceiveWindow, () => void>
 }
@@ -49,6 +53,24 @@ export function giveBack(budget: MemoryBudget, bytes: number): void {
     waiting.delete(window)
     call()
   }
+}
+
+/** Share of a budget that windows may hold in which nothing is readable: what no reader can free must not fill it. */
+const STUCK_SHARE = 1 / 2
+/** Windows that hold less than 2^HOLDER bytes are not listed: small messages come and go without it. */
+const HOLDER = 14
+
+/** A window that holds about the most of a budget, those first in which nothing is readable; undefined: none holds much. */
+export function largestOf({ holders = [] }: MemoryBudget): ReceiveWindow | undefined {
+  for (let i = holders.length - 1; i >= 0; i--) {
+    let found: ReceiveWindow | undefined
+    for (const window of holders[i] ?? []) {
+      if (found === undefined || window.peekSize() < 0) found = window
+      if (found.peekSize() < 0) break
+    }
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /**
@@ -112,6 +134,17 @@ export class ReceiveWindow {
 
   /** The cell of the datagram that is taken in; APART when it has none. */
   private cell: number = APART
+  /** Bytes that this window has taken from the budget, and how many of them count as stuck. */
+  private charged = 0
+  private chargedStuck = 0
+  private holder = 0
+  /** The segment that is farthest ahead, i32; meaningful while something is early. */
+  private farthest = 0
+  /**
+   * Why the segment that is next in order could not be taken though nothing is readable, so that only an end makes room:
+   * `own` limit, or the `shared` one.
+   */
+  starved: 'own' | 'shared' | undefined
   /** A payload stays in that cell. */
   private taken = false
   /** Where the datagram lies if it has no cell. */
@@ -160,9 +193,73 @@ export class ReceiveWindow {
     budget.waiting.set(this, call)
   }
 
-  /** Whether `len` more bytes stay within the byte limits. */
-  hasRoom(len: number): boolean {
-    return this.bytes + len <= this.maxBytes && this.budget.used + len <= this.budget.limit
+  /**
+   * Whether a segment of `len` bytes may be taken that is `ahead` of the next one. What is early is acknowledged, and can
+   * not be given up again: so it leaves room for all that is missing in front of it. What is next is refused while a
+   * reader can make room; when none can, `starved` says so. `last`: it ends a message.
+   */
+  admits(ahead: number, len: number, last: boolean): boolean {
+    const { maxBytes, budget } = this
+    const bytes = this.bytes + len
+    const more = this.costOf(1, len) - this.charged
+    // The end of a message makes it readable.
+    const fits = more <= budget.limit - budget.used && (last || this.readable || !this.wouldStick(more))
+    if (ahead > 0) {
+      if (!fits || maxBytes === NO_LIMIT) return fits
+      const { slotSize } = this
+      // First what needs no look at what is missing.
+      return bytes + this.rcvWnd * slotSize <= maxBytes || bytes + this.missing(ahead) * slotSize <= maxBytes
+    }
+    if (fits && bytes <= maxBytes) return true
+    if (!this.readable) this.starved = bytes > maxBytes ? 'own' : 'shared'
+    return false
+  }
+
+  /** Whether `more` bytes would make more of the budget stuck than may be. */
+  private wouldStick(more: number): boolean {
+    const { stuck = 0, limit } = this.budget
+    return stuck + more > limit * STUCK_SHARE
+  }
+
+  /** Whether something can be read: `peekSize` without the sum. */
+  private get readable(): boolean {
+    if (this.queued === 0) return false
+    return this.queued >= this.meta[(seqStep(this.nextSn, -this.queued) & this.mask) * STRIDE + MARK]!
+  }
+
+  /** Segments that are missing up to one that is `ahead`, or up to the farthest that is here. */
+  private missing(ahead: number): number {
+    const span = this.early === 0 ? ahead : Math.max(ahead, seqDiff(this.farthest, this.nextSn))
+    return span - this.early
+  }
+
+  /** What this window costs with `count` segments and `len` bytes more: a cell is used up by a single byte. */
+  private costOf(count: number, len: number): number {
+    return Math.max(this.bytes + len, (this.queued + this.early + count) * this.segmentSize)
+  }
+
+  /** Brings the budget up to date. */
+  private charge(): void {
+    const { budget } = this
+    const cost = this.costOf(0, 0)
+    const more = cost - this.charged
+    this.charged = cost
+    if (budget.limit !== NO_LIMIT) {
+      const stuck = this.readable ? 0 : cost
+      if (stuck !== this.chargedStuck) budget.stuck = (budget.stuck ?? 0) + stuck - this.chargedStuck
+      this.chargedStuck = stuck
+      const holder = cost >> HOLDER === 0 ? 0 : 32 - Math.clz32(cost)
+      if (holder !== this.holder) this.list(holder)
+    }
+    if (more > 0) budget.used += more
+    else if (more < 0) giveBack(budget, -more)
+  }
+
+  private list(holder: number): void {
+    const holders = (this.budget.holders ??= [])
+    holders[this.holder]?.delete(this)
+    if (holder > 0) (holders[holder] ??= new Set()).add(this)
+    this.holder = holder
   }
 
   /**
@@ -231,9 +328,9 @@ export class ReceiveWindow {
     this.meta[word + LEN] = len
     this.meta[word + MARK] = frg + 1
     this.early++
+    if (this.early === 1 || seqDiff(sn, this.farthest) > 0) this.farthest = sn | 0
     if (len > this.longest) this.longest = len
     this.bytes += len
-    this.budget.used += len
     this.advance()
     return true
   }
@@ -248,6 +345,7 @@ export class ReceiveWindow {
       this.queued++
       this.nextSn = seqStep(this.nextSn, 1)
     }
+    this.charge()
   }
 
   /** Bytes of the next message; -1 when none is complete. A message without its last fragment ends with the queue. */
@@ -316,7 +414,7 @@ export class ReceiveWindow {
       if (last) break
       sn = seqStep(sn, 1)
     }
-    if (!peek) giveBack(this.budget, size)
+    if (!peek) this.charge()
     return size
   }
 
@@ -355,12 +453,12 @@ export class ReceiveWindow {
     if (this.apart !== undefined) for (const block of this.apart.values()) free(block)
     this.apart = undefined
     this.budget.waiting?.delete(this)
-    giveBack(this.budget, this.bytes)
     this.meta = NO_SLOTS
     this.mask = -1
     this.queued = 0
     this.early = 0
     this.bytes = 0
+    this.charge()
   }
 
   private copyOut(sn: number, word: number, len: number, into: Uint8Array, at: number): void {

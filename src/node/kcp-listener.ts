@@ -174,7 +174,7 @@ export class KcpListener
     if (onConnection !== undefined && typeof onConnection !== 'function') {
       throw configError('onConnection', onConnection, 'a function that takes a stream')
     }
-    this.config = resolveSessionConfig(pickSessionConfig(options))
+    this.config = withIdleTimeout(resolveSessionConfig(pickSessionConfig(options)), options.idleTimeout)
     warnOfClamping(options, this.config)
     this.#fec = requireFec(options.fec)
     this.#limits = resolveLimits(options)
@@ -558,6 +558,17 @@ export class KcpListener
     if (this.#owned) await quietly(() => this.#transport?.close())
     this.#tell('close')
   }
+}
+
+/** Silence that ends a conversation of a listener whose preset names none, ms: what strangers leave must not stay. */
+const IDLE_TIMEOUT = 60_000
+
+/** A listener's configuration: with an idle timeout, and what follows from it, unless one was `asked` for. */
+function withIdleTimeout(config: ResolvedSessionConfig, asked: number | undefined): ResolvedSessionConfig {
+  if (asked !== undefined || config.idleTimeout > 0) return config
+  const { keepAlive, ...rest } = config
+  const derived = resolveSessionConfig({ idleTimeout: IDLE_TIMEOUT }).keepAlive
+  return Object.freeze({ ...rest, idleTimeout: IDLE_TIMEOUT, keepAlive: keepAlive > 0 ? keepAlive : derived })
 }
 
 /** What several listeners counted together: those of a PortGroup's workers. */

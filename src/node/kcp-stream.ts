@@ -734,8 +734,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    */
   get #readerPatience(): number {
     const { stallTimeout } = this.#session.config
-    // Nobody may have sent it.
-    if (!this.#session.proven) return 0
+    // Nobody may have sent it, or its memory is what others need.
+    if (!this.#session.proven || this.#session.closeReason === 'limit') return 0
     const reads = this.readableFlowing !== null || this.#received || this.listenerCount('readable') > 0
     // Nobody reads, and a write waits to hear that it failed.
     if (this.#unsent && !reads) return 0

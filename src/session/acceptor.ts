@@ -9,7 +9,7 @@
  */
 import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import type { MemoryBudget } from '../core/receive-window.ts'
+import { largestOf, type MemoryBudget, type ReceiveWindow } from '../core/receive-window.ts'
 import { Command, KCP_OVERHEAD, readU32, SN_AT, TS_AT, writeHeader } from '../core/segment.ts'
 import { seqAdd } from '../core/seq.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
@@ -166,6 +166,9 @@ interface Member<Peer> {
   readonly group: { alive: number }
 }
 
+/** Least time between two looks at every session for the one that holds the most, ms. */
+const EVICTION_INTERVAL = 10
+
 /** Segments before a first PUSH: answers to two or three repeats of it, and a question. */
 const PREFACE_MAX = 4
 
@@ -188,6 +191,9 @@ export class Acceptor<Peer> {
   private readonly pastFec: FecStats = new FecStats()
   private readonly channels: number
   private readonly memory: MemoryBudget
+  /** Whose a receive window is. */
+  private readonly byWindow: WeakMap<ReceiveWindow, KcpSession> = new WeakMap()
+  private evictedAt: number = Number.NEGATIVE_INFINITY
   private readonly timeWait: TimeWait
   private readonly challenges: StatelessChallenges
   /** Peers with at least one session, by address. */
@@ -293,6 +299,27 @@ export class Acceptor<Peer> {
       for (const pipeline of pipelines) addFecStats(sum, pipeline.stats().fec)
     }
     return sum
+  }
+
+  /**
+   * `maxMemory` is used up, and a session needs room in which nothing is readable: whichever holds the most is ended.
+   * Without a list of large holders every session is looked at, so that is not done for each datagram.
+   */
+  private evict(): void {
+    const now = this.options.scheduler.clock.now()
+    const largest = largestOf(this.memory)
+    let victim = largest === undefined ? undefined : this.byWindow.get(largest)
+    if (victim === undefined && now - this.evictedAt >= EVICTION_INTERVAL) {
+      for (const { sessions } of this.peers.values()) {
+        for (const { session } of sessions.values()) {
+          if (session.kcp.rcv.bytes > (victim?.kcp.rcv.bytes ?? 0)) victim = session
+        }
+      }
+    }
+    if (victim === undefined) return
+    this.evictedAt = now
+    victim.exceed(now, 'maxMemory', this.memory.limit)
+    victim.onChange?.()
   }
 
   /** The transport is gone: every session is over. */
@@ -627,6 +654,8 @@ export class Acceptor<Peer> {
       this.changePending(entry, -1)
       pipeline.proven = true
     }
+    this.byWindow.set(session.kcp.rcv, session)
+    session.onStarved = () => this.evict()
     session.onClosed = () => this.forget(session, entry, pipeline, group)
     scheduler.add(session)
     return session

@@ -181,6 +181,8 @@ const ASK_AGAIN = 1_000
 const REFUSALS = 8
 /** Least time between two refusals that count, ms. */
 const REFUSAL_INTERVAL = 100
+/** Of the time between two datagrams no more than this counts as time in which the peer was heard, ms. */
+const GROWTH_STEP = 1_000
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
 const DOUBT_TIMEOUT = 5_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
@@ -205,6 +207,8 @@ export class KcpSession implements Task {
   onUnreliable: ((payload: Uint8Array) => void) | undefined
   /** Called once, when the session is over. */
   onClosed: (() => void) | undefined
+  /** Called when the memory that it shares with others has no room for what it needs to go on. */
+  onStarved: (() => void) | undefined
   /** Called once, when its memory was given back. */
   onReleased: (() => void) | undefined
 
@@ -235,6 +239,9 @@ export class KcpSession implements Task {
   private flushing = false
   /** Time of the latest `receive`. */
   private receivedAt = 0
+  /** For how long the peer was heard, and nothing became readable that was begun; and when that was looked at last, ms. */
+  private stuckFor = 0
+  private watchedAt = 0
 
   private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
   private readonly path: SessionPath | undefined
@@ -623,6 +630,7 @@ export class KcpSession implements Task {
     const { told } = kcp.probe
     const { answers } = kcp.proof
     const { misfits } = kcp.peer
+    const { rcvNxt } = kcp
     // A peer that lost its state (a restart) starts at una 0 again: that is no sign of life of this conversation.
     const current = seqDiff(readU32(datagram, UNA_AT), kcp.peer.una) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
@@ -637,6 +645,9 @@ export class KcpSession implements Task {
       this.lead.heardAt = this.ownHeardAt = now
     }
     if (kcp.peer.una !== 0 || this.notices.clock.known) this.lead.known = true
+    if (kcp.rcv.starved !== undefined) this.starve(now)
+    if (this.closed) return
+    this.watchGrowth(kcp.rcvNxt !== rcvNxt, now)
     if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
     if (shut && kcp.rmtWnd > 0) this.openedAt = now
@@ -696,6 +707,46 @@ export class KcpSession implements Task {
   private get doubtAt(): number {
     if (!this.doubted) return NEVER
     return Math.min(this.askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto), this.doubtedAt + DOUBT_TIMEOUT)
+  }
+
+  /** What is next in order found no room, and no reader can make any. */
+  private starve(now: number): void {
+    const { rcv } = this.kcp
+    const { starved } = rcv
+    rcv.starved = undefined
+    if (starved === 'own') this.exceed(now, 'maxRecvBytes', rcv.maxBytes)
+    else this.onStarved?.()
+  }
+
+  /** Over: it needs more memory than there is for it. */
+  exceed(now: number, option: 'maxRecvBytes' | 'maxMemory', limit: number): void {
+    if (this.closed) return
+    const error = new KcpError(
+      'ERR_KCP_LIMIT',
+      `the conversation needs more than ${option}: ${limit} bytes`,
+      {
+        detail: { limit },
+      },
+    )
+    this.giveUp(now, 'limit', error)
+  }
+
+  /**
+   * A message that never ends, or a number that never comes, would be held for ever. A peer that is heard all the time,
+   * and lets the conversation go on by nothing for `stallTimeout`, is not a slow one.
+   */
+  private watchGrowth(grown: boolean, now: number): void {
+    const { rcv } = this.kcp
+    const pause = Math.min(now - this.watchedAt, GROWTH_STEP)
+    this.watchedAt = now
+    const { stallTimeout } = this.config
+    if (stallTimeout === 0 || rcv.queued + rcv.early === 0 || grown || rcv.peekSize() >= 0) this.stuckFor = 0
+    else {
+      this.stuckFor += pause
+      if (this.stuckFor >= stallTimeout) {
+        this.timeOut(now, `an incomplete message did not grow for ${stallTimeout} ms`, stallTimeout)
+      }
+    }
   }
 
   /** An out-of-band payload, lent. No sign of life: anybody can make one. */
@@ -1114,14 +1165,14 @@ export class KcpSession implements Task {
     if (this.fins === 0) this.finishedAt = now
   }
 
-  private sendNotice(kind: NoticeKind, now: number): void {
+  private sendNotice(kind: NoticeKind, now: number, code: number = CloseCode.None): void {
     if (!this.wasProven && kind !== NoticeKind.Reset) {
       // A forger can say that he has finished; what that draws has to be paid for.
       const size = NOTICE_SIZE + this.kcp.overhead
       if (this.kcp.allowance < size) return
       this.kcp.allowance -= size
     }
-    this.transmit(this.notice(kind, now))
+    this.transmit(this.notice(kind, now, code))
   }
 
   private transmit(notice: Uint8Array): void {
@@ -1133,11 +1184,11 @@ export class KcpSession implements Task {
     this.flushed?.()
   }
 
-  private notice(kind: NoticeKind, now: number): Uint8Array {
+  private notice(kind: NoticeKind, now: number, code: number = CloseCode.None): Uint8Array {
     return encodeNotice({
       conv: this.conv,
       kind,
-      ...(this.closeReason === 'limit' ? { code: CloseCode.Limit } : {}),
+      code,
       sn: this.kcp.sndNxt,
       done: !this.halfClose,
       ts: this.ts(now),
@@ -1145,10 +1196,10 @@ export class KcpSession implements Task {
     })
   }
 
-  private sendReset(now: number): void {
+  private sendReset(now: number, code: number): void {
     if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.proof.sentPush)) return
     // A peer whose address is unproven is not worth more than one.
-    for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now)
+    for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
   }
 
   private heed(notice: CloseNotice, now: number): void {
@@ -1188,7 +1239,7 @@ export class KcpSession implements Task {
 
   /** Over, though the peer may think otherwise: it is told. */
   private giveUp(now: number, reason: CloseReason, error: KcpError | undefined): void {
-    this.sendReset(now)
+    this.sendReset(now, reason === 'limit' ? CloseCode.Limit : CloseCode.None)
     this.finish(reason, error)
   }
 

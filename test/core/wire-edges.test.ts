@@ -5,7 +5,7 @@ import type { CongestionControl } from '../../src/core/congestion/controller.ts'
 import { Kcp } from '../../src/core/kcp.ts'
 import { KCP_LOG } from '../../src/core/log.ts'
 import { setAllocator } from '../../src/core/memory.ts'
-import type { ReceiveWindow } from '../../src/core/receive-window.ts'
+import type { MemoryBudget, ReceiveWindow } from '../../src/core/receive-window.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
 import { ikcp_send, ikcp_setoutput } from '../../src/sys.ts'
 import { CONV, joined, onBoth, Trace, toBytes } from '../support/trace.ts'
@@ -294,18 +294,42 @@ test('what is owed is forgotten, and all memory given back, when an engine is re
   }
 })
 
-test('over the byte limits only what is next, and with nothing to read, is let in', () => {
+test('nothing is let in over the byte limits; where no reader can make room, that is told', () => {
   const t = Trace.hardened(FAST).at(0)
-  t.kcp.rcv.maxBytes = 4
-  t.input('push sn=3 "1234"').expect('ack sn=3')
-  t.input('push sn=1 "b"').expect()
-  equal(t.kcp.counters.overLimit, 1)
-  t.input('push sn=0 ""').expect('ack sn=0')
-  equal(t.peekSize(), 0)
-  t.input('push sn=1 "b"').expect()
-  equal(t.kcp.counters.overLimit, 2)
+  t.kcp.rcv.maxBytes = 3_000
+  t.input('push sn=3 <400 B>').expect()
+  equal(t.kcp.counters.overLimit, 1, 'three full segments are missing before it')
+  t.input('push sn=1 <1376 B>').expect('ack sn=1')
+  t.input('push sn=0 <1376 B>').expect('ack sn=0')
+  t.input('push sn=2 <400 B>').expect()
+  deepEqual([t.kcp.counters.overLimit, t.kcp.rcv.starved], [2, undefined], 'a reader can make room')
   t.recv()
-  t.input('push sn=1 "b"').expect('ack sn=1 | wins')
+  t.input('push sn=2 <400 B>').expect('ack sn=2 | wins')
+
+  const u = Trace.hardened(FAST).at(0)
+  u.kcp.rcv.maxBytes = 3_000
+  u.input('push sn=0 frg=2 <1376 B> | push sn=1 frg=1 <1376 B>').expect('ack sn=0 | ack sn=1')
+  u.input('push sn=2 frg=0 <400 B>').expect()
+  equal(u.kcp.rcv.starved, 'own', 'the message can never be read')
+})
+
+test('of a shared budget half can be held by what cannot be read, and the end of a message may use the rest', () => {
+  const budget: MemoryBudget = { used: 0, limit: 8 * 1376 }
+  const [a, b, c] = [1, 2, 3].map(() => Trace.hardened(FAST).at(0)) as [Trace, Trace, Trace]
+  for (const { kcp } of [a, b, c]) kcp.rcv.budget = budget
+  a.input('push sn=0 frg=3 "a" | push sn=1 frg=2 "b"').skip()
+  b.input('push sn=0 frg=3 "a" | push sn=1 frg=2 "b"').skip()
+  deepEqual([budget.used, budget.stuck], [4 * 1376, 4 * 1376], 'a segment costs what a full one does')
+  c.input('push sn=0 frg=1 "x"').expect()
+  equal(c.kcp.rcv.starved, 'shared')
+  c.input('push sn=0 frg=0 "whole"').expect('ack sn=0')
+  equal(budget.stuck, 4 * 1376)
+  a.input('push sn=2 frg=1 "c"').expect()
+  equal(a.kcp.rcv.starved, 'shared')
+  b.kcp.release()
+  deepEqual([budget.used, budget.stuck], [3 * 1376, 2 * 1376])
+  a.input('push sn=2 frg=1 "c" | push sn=3 frg=0 "d"').expect('ack sn=2 | ack sn=3')
+  equal(budget.stuck, 0)
 })
 
 test('of a repeat with one byte the ACK may be spared, of an empty one never', () => {

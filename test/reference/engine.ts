@@ -232,13 +232,19 @@ export class ReferenceEngine extends ReferenceReceiver {
         continue
       }
       if (!recovered && (!freshWnd || diff(una, this.sndUna) >= 0)) this.rmtWnd = wnd
+      this.peer.heard(una, this.now)
       const first = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
       this.leaveInFlight(this.sndBuf.slice(first < 0 ? this.sndBuf.length : first))
 
-      if (cmd === PUSH) this.acceptPush(segment)
+      if (cmd === PUSH) this.acceptPush(segment, this.peer.isCautious(una, this.now))
       if (cmd === WASK) this.tellPending = true
       if (cmd !== ACK) continue
       const named = flight.find((one) => this.isNamed(one, segment))
+      const known = named !== undefined || this.isChallenge(segment)
+      if (this.config.hardening.strictAck && known && this.peer.tellsLoss(una, ts)) {
+        this.peer.lost = true
+        continue
+      }
       if (named === undefined) this.evidence?.arrivedLate(sn, ts)
       const [counts, timed] = this.judge(segment, named !== undefined)
       if (timed && !recovered && !(sampleOnce && counts)) this.sampleRtt(ts)
@@ -266,13 +272,19 @@ export class ReferenceEngine extends ReferenceReceiver {
     return 0
   }
 
-  /** Whether an ACK counts, and whether it tells the round-trip time; whoever names a time of ours has seen it. */
-  private judge({ sn, ts }: Segment, genuine: boolean): [counts: boolean, timed: boolean] {
+  /** Whether a challenge went out with this number at this time. */
+  private isChallenge({ sn, ts }: { readonly sn: number; readonly ts: number }): boolean {
     const { challenge } = this
-    const answer =
+    return (
       challenge !== undefined &&
       sn === challenge.sn &&
       u32(challenge.to - ts) <= u32(challenge.to - challenge.from)
+    )
+  }
+
+  /** Whether an ACK counts, and whether it tells the round-trip time; whoever names a time of ours has seen it. */
+  private judge({ sn, ts }: Segment, genuine: boolean): [counts: boolean, timed: boolean] {
+    const answer = this.isChallenge({ sn, ts })
     if (genuine || answer) {
       this.proven = true
       const behind = (at: number): number => u32((this.sentTs ?? 0) - at)

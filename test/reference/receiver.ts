@@ -2,7 +2,9 @@
  * The receiving half of the readable engine: what came in, in lists that are sorted and walked.
  * @module
  */
+
 import type { ResolvedKcpConfig } from '../../src/core/config.ts'
+import { Incarnation } from '../../src/core/incarnation.ts'
 import { KcpCounters } from '../../src/core/stats.ts'
 import { concat, diff, HEADER, type Segment, u32 } from './wire.ts'
 
@@ -25,7 +27,14 @@ export abstract class ReferenceReceiver {
   maxBytes: number = Number.POSITIVE_INFINITY
   /** The longest payload that was stored. */
   private longestHeard = 0
-  budget: { used: number; readonly limit: number } = { used: 0, limit: Number.POSITIVE_INFINITY }
+  budget: { used: number; readonly limit: number; stuck?: number } = {
+    used: 0,
+    limit: Number.POSITIVE_INFINITY,
+  }
+  /** Of the budget, and of that what counts as stuck. */
+  private charged = 0
+  private chargedStuck = 0
+  readonly peer: Incarnation = new Incarnation()
   protocolError = false
 
   /** Latest ts of the peer's. */
@@ -35,6 +44,8 @@ export abstract class ReferenceReceiver {
   /** The window that the latest datagram told. */
   protected toldWnd: number | undefined
 
+  abstract now: number
+  abstract readonly rto: number
   abstract readonly config: ResolvedKcpConfig
 
   get mss(): number {
@@ -50,9 +61,9 @@ export abstract class ReferenceReceiver {
     const wasFull = this.freeSlots() === 0
     if (!peek) {
       this.rcvQueue = this.rcvQueue.slice(message.length)
-      this.budget.used -= sizeOf(message)
     }
     this.moveInOrder()
+    this.charge()
     // The peer believes that the window is closed: tell it.
     const reopened = this.config.hardening.tellOpened && this.toldWnd === 0
     if ((wasFull || reopened) && this.freeSlots() > 0) this.tellPending = true
@@ -72,20 +83,22 @@ export abstract class ReferenceReceiver {
     return last < 0 ? this.rcvQueue : this.rcvQueue.slice(0, last + 1)
   }
 
-  protected acceptPush({ sn, ts, frg, data }: Segment): void {
+  protected acceptPush({ sn, ts, frg, data }: Segment, cautious: boolean): void {
     const { counters } = this
     const { rcvWnd, hardening } = this.config
     const ahead = diff(sn, this.rcvNxt)
-    const room =
-      this.rcvBytes + data.length <= this.maxBytes && this.budget.used + data.length <= this.budget.limit
     const beyond = diff(sn, this.rcvNxt + rcvWnd) >= 0
+    if (!beyond && (ahead < 0 || cautious) && this.peer.isMisfit(sn, ts, this.now, this.rto)) {
+      counters.outOfWindow++
+      return
+    }
     if (ahead < 0 && !beyond) counters.duplicates++
     if (beyond || (hardening.nearAck && data.length > 0 && ahead < -2 * rcvWnd)) {
       counters.outOfWindow++
       return
     }
-    // Without an ACK it comes again. What completes the first message is let in: reading that is all that makes room.
-    if (ahead >= 0 && !room && (ahead > 0 || this.peekSize() >= 0)) {
+    // Without an ACK it comes again.
+    if (ahead >= 0 && !this.admits(ahead, data.length, frg === 0)) {
       counters.overLimit++
       return
     }
@@ -99,11 +112,44 @@ export abstract class ReferenceReceiver {
     } else {
       this.rcvBuf.push({ sn, frg, data })
       this.rcvBuf.sort((a, b) => diff(a.sn, b.sn))
-      this.budget.used += data.length
       this.longestHeard = Math.max(this.longestHeard, data.length)
       counters.segmentsIn++
     }
     this.moveInOrder()
+    this.charge()
+  }
+
+  /** Whether a segment fits: for one that is early with room left for all that is missing in front of any that is early. */
+  private admits(ahead: number, size: number, last: boolean): boolean {
+    const { used, limit, stuck = 0 } = this.budget
+    const held = [...this.rcvQueue, ...this.rcvBuf]
+    const bytes = sizeOf(held) + size
+    const more = Math.max(bytes, (held.length + 1) * this.mss) - this.charged
+    const sticks = !last && this.nextMessage() === undefined && stuck + more > limit / 2
+    if (sticks || used + more > limit) return false
+    if (ahead === 0) return bytes <= this.maxBytes
+    const farthest = Math.max(ahead, ...this.rcvBuf.map((one) => diff(one.sn, this.rcvNxt)))
+    const missing = farthest - this.rcvBuf.length
+    return bytes + missing * Math.max(this.mss, this.longestHeard) <= this.maxBytes
+  }
+
+  /** What this end takes of the budget: full segments, as a cell holds one however short it is. */
+  private charge(): void {
+    const { budget } = this
+    const held = this.rcvQueue.length + this.rcvBuf.length
+    const cost = Math.max(this.rcvBytes, held * this.mss)
+    const stuck = this.nextMessage() === undefined ? cost : 0
+    budget.used += cost - this.charged
+    budget.stuck = (budget.stuck ?? 0) + stuck - this.chargedStuck
+    this.charged = cost
+    this.chargedStuck = stuck
+  }
+
+  /** Holds nothing any more. */
+  forgetReceived(): void {
+    this.rcvQueue = []
+    this.rcvBuf = []
+    this.charge()
   }
 
   /** Lists an ACK, or gives the listed one the older ts; of several sn with one place in a table, the latest is found. */

@@ -69,9 +69,11 @@ class Shadow {
     slow.sndUna = slow.sndMax = slow.sndNxt = fast.sndNxt
     slow.rcvNxt = fast.rcvNxt
     slow.maxBytes = fast.rcv.maxBytes
+    slow.peer.fits = fast.peer.fits
     const shared = fast.rcv.budget
     if (!budgets.has(shared)) {
-      budgets.set(shared, { used: shared.used, limit: shared.limit, known: shared.used })
+      const { used, limit, stuck = 0 } = shared
+      budgets.set(shared, { used, limit, stuck, known: used })
     }
     slow.budget = this.budget = budgets.get(shared)!
   }
@@ -130,7 +132,7 @@ class Shadow {
     this.twice('trim', () => slow.trim())
     const release = fast.release.bind(fast)
     fast.release = () => {
-      if (!this.released) slow.budget.used -= slow.rcvBytes
+      if (!this.released) slow.forgetReceived()
       this.released = true
       this.budget.used += fast.rcv.budget.used - this.budget.known
       release()
