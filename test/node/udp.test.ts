@@ -509,7 +509,7 @@ test(
   `)
     equal(
       output,
-      'ERR_KCP_RESET,answered,ERR_KCP_RESET,answered,ERR_KCP_RESET,answered\nanswered,answered,answered\nKCP_HOOK first one',
+      'ERR_KCP_REFUSED,answered,ERR_KCP_RESET,answered,ERR_KCP_RESET,answered\nanswered,answered,answered\nKCP_HOOK first one',
     )
   },
 )
