@@ -258,7 +258,11 @@ async function judge(cwd, mutant) {
   const begin = [...new Set(names)].filter((name) => all.includes(name))
   const rest = all.filter((name) => !begin.includes(name))
   const until = Date.now() + LIMIT
-  for (const some of [...begin.map((name) => [name]), rest]) {
+  // The tests of node share what is the process's, such as its warnings: each runs in a process of its own.
+  const alone = rest.filter((name) => name.startsWith('node/'))
+  const together = rest.filter((name) => !name.startsWith('node/'))
+  for (const some of [...begin.map((name) => [name]), together, ...alone.map((name) => [name])]) {
+    if (some.length === 0) continue
     const result = await run(cwd, some, cpu, Math.max(1, until - Date.now()))
     if (result !== 'passed') return { by: some.length === 1 ? some[0] : 'others', result }
   }
