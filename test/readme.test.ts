@@ -425,12 +425,12 @@ test('the bytes in PROTOCOL are the bytes on the wire', () => {
 test('the numbers that PROTOCOL tells of sessions are those in force', () => {
   // The formatter pads tables.
   const text = new Document('docs/PROTOCOL.md').text.replace(/ +/g, ' ')
-  const source = ['session', 'notice-judge']
+  const source = ['session', 'notice-judge', 'time-wait', 'acceptor', 'peer-clock']
     .map((file) => readFileSync(`src/session/${file}.ts`, 'utf8'))
     .join('')
   const constant = (name: string): number => {
     const [, value] = new RegExp(`const ${name} = ([\\d_]+)`).exec(source) ?? []
-    assert.ok(value !== undefined, `${name} is a constant of session.ts or notice-judge.ts`)
+    assert.ok(value !== undefined, `${name} is a constant of src/session`)
     return Number(value.replaceAll('_', ''))
   }
   const challenges = constant('CHALLENGES')
@@ -453,6 +453,12 @@ test('the numbers that PROTOCOL tells of sessions are those in force', () => {
     `not more than ${constant('ECHO_SLACK') / 1000} s older`,
     `After ${constant('NOTICE_MISSES')} notices that prove nothing`,
     `(${constant('MAX_ACKS').toLocaleString('en')}, then it sends them)`,
+    `no answer for ${words[constant('DOUBT_TIMEOUT') / 1000]} seconds`,
+    `not older than ${words[constant('LATE') / 1000]} seconds`,
+    `${constant('CAPACITY').toLocaleString('en')} conversations are remembered, ${constant('CAPACITY_PER_HOST').toLocaleString('en')} of one host`,
+    `${constant('UNPROVEN').toLocaleString('en')} and ${constant('UNPROVEN_PER_HOST')} of one host`,
+    `and ${constant('CONVERSATIONS_PER_PEER').toLocaleString('en')} per\naddress and port`,
+    ...Object.values(session.CloseCode).map((code) => `| ${code} | `),
     `| first guess of the peer's window | 128 | 128 | 32 | ${constant('SMALLEST_WINDOW')} in sessions`,
   ]) {
     assert.ok(text.includes(sentence), `PROTOCOL says: ${sentence}`)
