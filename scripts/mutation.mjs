@@ -1,9 +1,11 @@
 /**
- * `npm run mutation -- [--sample 500] [--seed 1] [--only engine,rtt] [--jobs 2] [--log FILE] [--write NAME]`
+ * `npm run mutation -- [folder …] [--sample 500] [--seed 1] [--only engine,rtt] [--jobs 2] [--limit 180] [--log FILE]
+ * [--write NAME]`
  *
- * Changes one thing at a time in src/core and looks whether a test notices: the part's own tests first, then the
- * readable engine, the recorded vectors and all other tests of core, until one fails. What is in the log already is not
- * run again. Without --sample every mutant is tried, which takes hours; a sample is the same for the same seed.
+ * Changes one thing at a time in a folder of src (core, session, secure or node; core without an argument) and looks
+ * whether a test notices: the tests that hold the file first, then the others of the folder, until one fails. All tests
+ * of one mutant together have `--limit` seconds. What is in the log already is not run again. Without --sample every
+ * mutant is tried, which takes hours; a sample is the same for the same seed, and is taken of each folder.
  * The summary and the survivors are printed; docs/testing/mutation.md says what became of those. With
  * --write the numbers go to docs/testing/NAME.json and into the table of docs/TESTING.md.
  */
@@ -25,12 +27,14 @@ import { parseArgs } from 'node:util'
 import ts from 'typescript'
 import { keep, today } from '../build/test/support/results.js'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     sample: { type: 'string' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
     jobs: { type: 'string', default: '2' },
+    limit: { type: 'string', default: '180' },
     log: { type: 'string', default: 'mutation.jsonl' },
     write: { type: 'string' },
   },
@@ -39,12 +43,89 @@ const { values } = parseArgs({
 const ROOT = resolve('.')
 /** Texts, and what only tells people something. */
 const LEFT_OUT = ['errors.ts', 'log.ts', 'index.ts', 'assert.ts']
-/** Most CPU for some files of tests, s: a mutant may loop for ever. All together take five alone. */
-const CPU_LIMIT = 20
-/** And most time, ms: one that waits for ever. */
-const PATIENCE = 180_000
-/** What counts steps and garbage takes as long as all the others, and is not about what the engine does. */
-const LEFT_OUT_TESTS = ['cost.test.js', 'allocation.test.js']
+/** Most time for the tests of a mutant, ms: one may wait for ever. */
+const LIMIT = Number(values.limit) * 1_000
+
+/**
+ * For each folder: where its sources are; the folders of tests that hold it; the tests that are left out; the most CPU for
+ * one process of tests, s, as a mutant may loop for ever; and the tests to begin with, for files whose own test has another
+ * name. The value at `''` is for all files.
+ */
+const FOLDERS = {
+  core: {
+    sources: ['src/core', 'src/core/congestion'],
+    tests: ['reference', 'sys', 'core'],
+    // What counts steps and garbage takes as long as all the others, and is not about what the engine does.
+    without: ['core/cost', 'core/allocation'],
+    cpu: 20,
+    first: { '': ['reference/twin'] },
+  },
+  session: {
+    sources: ['src/session'],
+    tests: ['session', 'node'],
+    without: [],
+    cpu: 60,
+    first: {
+      'acceptor.ts': ['session/stateless-challenge', 'session/edges', 'node/listener'],
+      'client-path.ts': ['session/mirror', 'node/channels', 'node/connect'],
+      'fec-options.ts': ['session/mirror', 'session/fec-memory'],
+      'keyed-counter.ts': ['session/time-wait', 'session/acceptor'],
+      'peer-clock.ts': ['session/time-wait', 'session/notice-judge'],
+      'peer-link.ts': ['session/mirror', 'session/send-batch'],
+      'peer.ts': ['session/acceptor'],
+      'session.ts': ['session/edges', 'session/acceptor', 'session/outage', 'node/close', 'node/liveness'],
+    },
+  },
+  secure: {
+    sources: ['src/secure'],
+    tests: ['secure'],
+    without: [],
+    cpu: 60,
+    first: {
+      'association.ts': ['secure/records', 'secure/handshake', 'secure/path-mtu'],
+      'client.ts': ['secure/handshake', 'secure/forgers'],
+      'cookies.ts': ['secure/handshake', 'secure/forgers'],
+      'identity.ts': ['secure/handshake', 'secure/limits'],
+      'keys.ts': ['secure/records', 'secure/handshake'],
+      'primitives.ts': ['secure/handshake'],
+      'server.ts': ['secure/handshake', 'secure/limits', 'secure/forgers'],
+      'wire.ts': ['secure/handshake', 'secure/transport'],
+    },
+  },
+  node: {
+    sources: ['src/node'],
+    tests: ['node'],
+    without: [],
+    cpu: 60,
+    first: {
+      'address.ts': ['node/options', 'node/connect'],
+      'dial.ts': ['node/connect', 'node/reconnect'],
+      'guarded-transport.ts': ['node/hooks'],
+      'kcp-listener.ts': ['node/listener', 'node/admission', 'node/verify-client'],
+      'kcp-stream.ts': ['node/close', 'node/messages', 'node/duplex'],
+      'openssl.ts': ['node/ciphers'],
+      'port-group.ts': ['node/native'],
+      'secure-primitives.ts': ['node/security'],
+      'stream-halves.ts': ['node/messages', 'node/close'],
+      'udp-batch.ts': ['node/native'],
+      'udp-transport.ts': ['node/udp'],
+      'waiters.ts': ['node/close', 'node/messages'],
+    },
+  },
+}
+/**
+ * Tests of processes, of the machine or of whole minutes: they fail or take long on a busy machine, so that they would
+ * notice a mutant that is none.
+ */
+const MACHINE_TESTS = ['node/native-fuzz', 'node/native-system', 'node/last-words', 'node/leaks']
+
+const wantedFolders = positionals.length === 0 ? ['core'] : positionals
+for (const name of wantedFolders) {
+  if (FOLDERS[name] === undefined) {
+    console.error(`no folder ${name}; there are ${Object.keys(FOLDERS).join(', ')}`)
+    process.exit(1)
+  }
+}
 const SWAPS = {
   '+': '-',
   '-': '+',
@@ -135,36 +216,55 @@ function dice(seed) {
   }
 }
 
-const testFiles = ['reference', 'sys', 'core'].flatMap((room) =>
-  readdirSync(join(ROOT, 'build/test', room))
-    .filter((name) => name.endsWith('.test.js') && !LEFT_OUT_TESTS.includes(name))
-    .map((name) => join(room, name)),
+/** The tests of a folder, without `.test.js`. */
+const testsOf = Object.fromEntries(
+  wantedFolders.map((folder) => {
+    const { tests, without } = FOLDERS[folder]
+    const names = tests.flatMap((room) =>
+      readdirSync(join(ROOT, 'build/test', room))
+        .filter((name) => name.endsWith('.test.js'))
+        .map((name) => `${room}/${name.replace('.test.js', '')}`),
+    )
+    return [folder, names.filter((name) => !without.includes(name) && !MACHINE_TESTS.includes(name))]
+  }),
 )
 
-/** Runs files of tests in one process. */
-function run(cwd, files) {
-  const program = files.map((file) => `await import('./build/test/${file}')`).join('\n')
+/** Runs tests in one process. */
+function run(cwd, names, cpu, patience) {
+  const program = names.map((name) => `await import('./build/test/${name}.test.js')`).join('\n')
   return new Promise((done) => {
-    const limited = ['-c', `ulimit -t ${CPU_LIMIT}; exec "$0" "$@"`, process.execPath]
+    const limited = ['-c', `ulimit -t ${cpu}; exec "$0" "$@"`, process.execPath]
     const child = spawn('/bin/sh', [...limited, '--input-type=module', '--eval', program], {
       cwd,
       stdio: 'ignore',
-      timeout: PATIENCE,
-      killSignal: 'SIGKILL',
+      // A group of its own: what a test has started ends with it.
+      detached: true,
       env: { ...process.env, SEEDS: '20' },
     })
-    child.on('exit', (code, signal) => done(signal !== null ? 'timeout' : code === 0 ? 'passed' : 'failed'))
+    const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), patience)
+    child.on('exit', (code, signal) => {
+      clearTimeout(timer)
+      done(signal !== null ? 'timeout' : code === 0 ? 'passed' : 'failed')
+    })
   })
 }
 
 /** Which tests notice, or none. */
-async function judge(folder, mutant) {
-  const own = join('core', mutant.file.replace(/\.ts$/, '.test.js'))
-  const first = [own, join('reference', 'twin.test.js')].filter((file) => testFiles.includes(file))
-  const rest = testFiles.filter((file) => !first.includes(file))
-  for (const files of [...first.map((file) => [file]), rest]) {
-    const result = await run(folder, files)
-    if (result !== 'passed') return { by: files.length === 1 ? files[0] : 'others', result }
+async function judge(cwd, mutant) {
+  const { cpu, first } = FOLDERS[mutant.folder]
+  const all = testsOf[mutant.folder]
+  const own = mutant.path.replace('src/', '').replace('congestion/', '').replace('.ts', '')
+  const names = [own, ...(first[mutant.file] ?? []), ...(first[''] ?? [])]
+  const begin = [...new Set(names)].filter((name) => all.includes(name))
+  const rest = all.filter((name) => !begin.includes(name))
+  const until = Date.now() + LIMIT
+  // The tests of node share what is the process's, such as its warnings: each runs in a process of its own.
+  const alone = rest.filter((name) => name.startsWith('node/'))
+  const together = rest.filter((name) => !name.startsWith('node/'))
+  for (const some of [...begin.map((name) => [name]), together, ...alone.map((name) => [name])]) {
+    if (some.length === 0) continue
+    const result = await run(cwd, some, cpu, Math.max(1, until - Date.now()))
+    if (result !== 'passed') return { by: some.length === 1 ? some[0] : 'others', result }
   }
   return { by: null, result: 'survived' }
 }
@@ -182,14 +282,15 @@ function compile(folder, path, text) {
 async function work(queue) {
   const folder = mkdtempSync(join(tmpdir(), 'kcp-io-mutation-'))
   cpSync(join(ROOT, 'build'), join(folder, 'build'), { recursive: true })
-  cpSync(join(ROOT, 'test/vectors'), join(folder, 'test/vectors'), { recursive: true })
-  for (const name of ['node_modules', 'src', 'package.json', 'docs'])
-    symlinkSync(join(ROOT, name), join(folder, name))
+  for (const name of ['node_modules', 'src', 'test', 'package.json', 'docs', 'native', 'dist', 'examples'])
+    if (existsSync(join(ROOT, name))) symlinkSync(join(ROOT, name), join(folder, name))
   // Compiled here and unchanged, all of it must pass: or every mutant would seem to be noticed.
   for (const path of new Set(all.map((mutant) => mutant.path)))
     compile(folder, path, readFileSync(path, 'utf8'))
-  const unchanged = await judge(folder, { file: '' })
-  if (unchanged.by !== null) throw new Error(`${unchanged.by} fails without any change`)
+  for (const name of wantedFolders) {
+    const unchanged = await judge(folder, { folder: name, file: '', path: '' })
+    if (unchanged.by !== null) throw new Error(`${unchanged.by} of ${name} fails without any change`)
+  }
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const { path, start, end, to } = mutant
     const text = readFileSync(path, 'utf8')
@@ -200,23 +301,31 @@ async function work(queue) {
   rmSync(folder, { recursive: true })
 }
 
-const folders = ['src/core', 'src/core/congestion']
-const all = folders.flatMap((folder) =>
-  readdirSync(folder)
-    .filter((name) => name.endsWith('.ts') && !LEFT_OUT.includes(name))
-    .filter((name) => values.only === undefined || values.only.split(',').includes(name.replace('.ts', '')))
-    .flatMap((name) => mutantsOf(join(folder, name)).map((one) => ({ path: join(folder, name), ...one }))),
-)
-let mutants = all
-if (values.sample !== undefined) {
+const mutantsIn = (folder) =>
+  FOLDERS[folder].sources.flatMap((source) =>
+    readdirSync(source)
+      .filter((name) => name.endsWith('.ts') && !LEFT_OUT.includes(name))
+      .filter((name) => values.only === undefined || values.only.split(',').includes(name.replace('.ts', '')))
+      .flatMap((name) =>
+        mutantsOf(join(source, name)).map((one) => ({ folder, path: join(source, name), ...one })),
+      ),
+  )
+
+/** As many as are asked for, the same for the same seed. */
+function sampleOf(mutants) {
+  if (values.sample === undefined) return mutants
   const next = dice(Number(values.seed))
-  mutants = mutants
+  return mutants
     .map((mutant) => [next(), mutant])
     .sort(([a], [b]) => a - b)
     .slice(0, Number(values.sample))
     .map(([, mutant]) => mutant)
 }
-const keyOf = ({ path, start, to }) => `${path} ${start} ${to}`
+
+const inFolders = wantedFolders.map(mutantsIn)
+const all = inFolders.flat()
+const mutants = inFolders.flatMap(sampleOf)
+const keyOf = ({ path, start, end, to }) => `${path} ${start} ${end} ${to}`
 const read = () =>
   existsSync(values.log)
     ? readFileSync(values.log, 'utf8')
@@ -233,10 +342,10 @@ const wanted = new Set(mutants.map(keyOf))
 const results = read().filter((one) => wanted.has(keyOf(one)))
 const count = (result, among = results) => among.filter((one) => one.result === result).length
 console.log('| File | Tried | Failed a test | Never ended | Survived |\n| --- | ---: | ---: | ---: | ---: |')
-for (const file of [...new Set(results.map((one) => one.file))].sort()) {
-  const mine = results.filter((one) => one.file === file)
+for (const path of [...new Set(results.map((one) => one.path))].sort()) {
+  const mine = results.filter((one) => one.path === path)
   console.log(
-    `| \`${file}\` | ${mine.length} | ${count('failed', mine)} | ${count('timeout', mine)} | ${count('survived', mine)} |`,
+    `| \`${path.replace('src/', '')}\` | ${mine.length} | ${count('failed', mine)} | ${count('timeout', mine)} | ${count('survived', mine)} |`,
   )
 }
 for (const { path, line, from, to } of results.filter((one) => one.result === 'survived')) {
@@ -246,7 +355,7 @@ if (values.write !== undefined) {
   const survived = count('survived')
   keep({
     name: values.write,
-    what: 'changes of one thing in src/core, each held against the tests',
+    what: `changes of one thing in ${wantedFolders.map((name) => `src/${name}`).join(', ')}, each held against the tests`,
     count: results.length,
     unit: `mutants of ${all.length}`,
     ...today(),

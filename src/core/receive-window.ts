@@ -12,6 +12,16 @@
  */
 import { CellArena } from './cell-arena.ts'
 import { allocate, copyBytes, free } from './memory.ts'
+import {
+  awaitRoom,
+  type MemoryBudget,
+  type MemoryHolder,
+  MemoryShare,
+  NO_LIMIT,
+  roomIn,
+  stopWaiting,
+  wouldStick,
+} from './memory-budget.ts'
 import { KCP_OVERHEAD } from './segment.ts'
 import { seqDiff, seqStep } from './seq.ts'
 
@@ -29,58 +39,12 @@ const APART = -1
 const NO_SLOTS = new Int32Array(0)
 /** Slots of a window's first ring. */
 const FIRST_CAPACITY = 4
-/** A byte count that several windows share, and its limit. */
-export interface MemoryBudget {
-  used: number
-  readonly limit: number
-  /** Of these, bytes of windows in which nothing is readable. */
-  stuck?: number
-  /** Windows that hold much, by the power of two that they hold at least; for `largestOf`. */
-  holders?: Set<ReceiveWindow>[]
-  /** Windows that were told as 0 while this was full, in that order, and whom to call once there is room for each. */
-  waiting?: Map<ReceiveWindow, () => void>
-}
-
-/** Gives bytes back to a budget, and calls those that wait for them: as many as have room for a full segment each. */
-export function giveBack(budget: MemoryBudget, bytes: number): void {
-  budget.used -= bytes
-  const { waiting } = budget
-  if (waiting === undefined || waiting.size === 0) return
-  let room = budget.limit - budget.used
-  for (const [window, call] of waiting) {
-    room -= Math.max(1, window.slotSize)
-    if (room < 0) return
-    waiting.delete(window)
-    call()
-  }
-}
-
-/** Share of a budget that windows may hold in which nothing is readable: what no reader can free must not fill it. */
-const STUCK_SHARE = 1 / 2
-/** Windows that hold less than 2^HOLDER bytes are not listed: small messages come and go without it. */
-const HOLDER = 14
-
-/** A window that holds about the most of a budget, those first in which nothing is readable; undefined: none holds much. */
-export function largestOf({ holders = [] }: MemoryBudget): ReceiveWindow | undefined {
-  for (let i = holders.length - 1; i >= 0; i--) {
-    let found: ReceiveWindow | undefined
-    for (const window of holders[i] ?? []) {
-      if (found === undefined || window.peekSize() < 0) found = window
-      if (found.peekSize() < 0) break
-    }
-    if (found !== undefined) return found
-  }
-  return undefined
-}
 
 /**
  * Cells grow to what a frame of Ethernet carries, or to our own mtu if that is more. What is longer lies apart: a peer
  * must not blow up every cell with one segment.
  */
 const CELL_MAX = 1536
-
-/** More bytes than anybody has; a small integer to V8, which infinity is not. */
-const NO_LIMIT = 2 ** 31 - 1
 
 /** Bytes of a desk: any UDP datagram fits. */
 const DESK = 65_536
@@ -106,7 +70,7 @@ class Desk {
   }
 }
 
-export class ReceiveWindow {
+export class ReceiveWindow implements MemoryHolder {
   /** Next sn expected in order, as i32 (see seqStep). */
   private nextSn = 0
   /** Most segments in the in-order queue, and most beyond rcvNxt. */
@@ -123,8 +87,6 @@ export class ReceiveWindow {
   segmentSize = 0
   /** The longest payload stored so far. */
   private longest = 0
-  /** What all windows of a listener hold together. */
-  budget: MemoryBudget = { used: 0, limit: NO_LIMIT }
   /** Refuse fragments that do not count down, or cannot fit. See KcpHardening.strictFragments. */
   strictFragments = false
   /** Set when strict fragments were broken: nothing further becomes readable. */
@@ -134,10 +96,9 @@ export class ReceiveWindow {
 
   /** The cell of the datagram that is taken in; APART when it has none. */
   private cell: number = APART
-  /** Bytes that this window has taken from the budget, and how many of them count as stuck. */
-  private charged = 0
-  private chargedStuck = 0
-  private holder = 0
+  private readonly share: MemoryShare = new MemoryShare()
+  /** Whether its budget has a limit; what has none is not kept up to date. */
+  private shares = false
   /** The segment that is farthest ahead, i32; meaningful while something is early. */
   private farthest = 0
   /**
@@ -156,6 +117,15 @@ export class ReceiveWindow {
   /** Payloads that are too long for a cell, by sn. */
   private apart: Map<number, Uint8Array> | undefined
 
+  /** What it shares with others, such as all windows of a listener. Set before anything is stored. */
+  get budget(): MemoryBudget {
+    return this.share.budget
+  }
+  set budget(budget: MemoryBudget) {
+    this.share.budget = budget
+    this.shares = budget.limit !== NO_LIMIT
+  }
+
   /** Next sn expected in order. */
   get rcvNxt(): number {
     return this.nextSn >>> 0
@@ -171,7 +141,7 @@ export class ReceiveWindow {
   get unused(): number {
     const slots = this.rcvWnd - this.queued
     if (slots <= 0) return 0
-    const room = Math.min(this.maxBytes - this.bytes, this.budget.limit - this.budget.used)
+    const room = Math.min(this.maxBytes - this.bytes, roomIn(this.budget))
     const size = this.slotSize
     if (room > 0 && room >= slots * size) return slots
     const fit = room > 0 ? Math.floor(room / size) : 0
@@ -186,11 +156,8 @@ export class ReceiveWindow {
 
   /** If the shared budget is full: has `call` be called, once, when it has room again; not after a `drop`. */
   awaitRoom(call: () => void): void {
-    const { budget } = this
     // What closes it otherwise, a read of its own or a setting opens.
-    if (budget.limit - budget.used >= Math.max(1, this.slotSize)) return
-    budget.waiting ??= new Map()
-    budget.waiting.set(this, call)
+    awaitRoom(this.budget, this, call)
   }
 
   /**
@@ -199,11 +166,9 @@ export class ReceiveWindow {
    * reader can make room; when none can, `starved` says so. `last`: it ends a message.
    */
   admits(ahead: number, len: number, last: boolean): boolean {
-    const { maxBytes, budget } = this
+    const { maxBytes } = this
     const bytes = this.bytes + len
-    const more = this.costOf(1, len) - this.charged
-    // The end of a message makes it readable.
-    const fits = more <= budget.limit - budget.used && (last || this.readable || !this.wouldStick(more))
+    const fits = !this.shares || this.fits(len, last)
     if (ahead > 0) {
       if (!fits || maxBytes === NO_LIMIT) return fits
       const { slotSize } = this
@@ -215,14 +180,16 @@ export class ReceiveWindow {
     return false
   }
 
-  /** Whether `more` bytes would make more of the budget stuck than may be. */
-  private wouldStick(more: number): boolean {
-    const { stuck = 0, limit } = this.budget
-    return stuck + more > limit * STUCK_SHARE
+  /** Whether the budget has room for a segment of `len` bytes. */
+  private fits(len: number, last: boolean): boolean {
+    const { budget } = this
+    const more = this.costOf(1, len) - this.share.taken
+    // The end of a message makes it readable.
+    return more <= roomIn(budget) && (last || this.readable || !wouldStick(budget, more))
   }
 
   /** Whether something can be read: `peekSize` without the sum. */
-  private get readable(): boolean {
+  get readable(): boolean {
     if (this.queued === 0) return false
     return this.queued >= this.meta[(seqStep(this.nextSn, -this.queued) & this.mask) * STRIDE + MARK]!
   }
@@ -240,26 +207,7 @@ export class ReceiveWindow {
 
   /** Brings the budget up to date. */
   private charge(): void {
-    const { budget } = this
-    const cost = this.costOf(0, 0)
-    const more = cost - this.charged
-    this.charged = cost
-    if (budget.limit !== NO_LIMIT) {
-      const stuck = this.readable ? 0 : cost
-      if (stuck !== this.chargedStuck) budget.stuck = (budget.stuck ?? 0) + stuck - this.chargedStuck
-      this.chargedStuck = stuck
-      const holder = cost >> HOLDER === 0 ? 0 : 32 - Math.clz32(cost)
-      if (holder !== this.holder) this.list(holder)
-    }
-    if (more > 0) budget.used += more
-    else if (more < 0) giveBack(budget, -more)
-  }
-
-  private list(holder: number): void {
-    const holders = (this.budget.holders ??= [])
-    holders[this.holder]?.delete(this)
-    if (holder > 0) (holders[holder] ??= new Set()).add(this)
-    this.holder = holder
+    if (this.shares) this.share.settle(this, this.costOf(0, 0))
   }
 
   /**
@@ -452,7 +400,7 @@ export class ReceiveWindow {
     this.cells.drop()
     if (this.apart !== undefined) for (const block of this.apart.values()) free(block)
     this.apart = undefined
-    this.budget.waiting?.delete(this)
+    stopWaiting(this.budget, this)
     this.meta = NO_SLOTS
     this.mask = -1
     this.queued = 0

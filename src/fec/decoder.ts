@@ -11,7 +11,7 @@
  */
 import { configError, requireInteger } from '../core/config.ts'
 import { NO_BYTES } from '../core/memory.ts'
-import { giveBack, type MemoryBudget } from '../core/receive-window.ts'
+import { giveBack, type MemoryBudget, takeFrom } from '../core/memory-budget.ts'
 import { readU16, readU32 } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import { Copier } from './copy.ts'
@@ -380,8 +380,10 @@ export class FecDecoder {
     if (budget === undefined) return true
     const once = this.maxGroups * (this.shards + this.dataShards) + this.lent.length * this.stride
     const need = this.reserved === 0 ? bytes + once : bytes
-    if (budget.used + need > budget.limit * SHARE) return false
-    budget.used += need
+    for (let at: MemoryBudget | undefined = budget; at !== undefined; at = at.parent) {
+      if (at.used + need > at.limit * SHARE) return false
+    }
+    takeFrom(budget, need)
     this.reserved += need
     return true
   }

@@ -9,7 +9,7 @@ import type { BlockList } from 'node:net'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import { SecureCounters, type SecureServerTransport } from '../secure/index.ts'
-import { Acceptor, type AcceptorLimits, DropCounters, resolveLimits } from '../session/acceptor.ts'
+import { Acceptor, DropCounters } from '../session/acceptor.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
@@ -17,6 +17,7 @@ import {
   resolveSessionConfig,
 } from '../session/config.ts'
 import { type ResolvedFec, requireFec } from '../session/fec-options.ts'
+import { type AcceptorLimits, resolveLimits } from '../session/listener-limits.ts'
 import { unmapped } from '../session/peer.ts'
 import { FecStats } from '../session/pipeline.ts'
 import type { KcpSession } from '../session/session.ts'

@@ -466,12 +466,13 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const ended = (this.#closing && session.closed) || (this.readableEnded && this.writableFinished)
     // What ended the session for a reason of the path ends the others by itself.
     if (!ended && session.closeError === undefined) this.#destroyOthers()
+    let acknowledged = false
     if (!session.closed) {
       const finished = this.writableFinished && this.#closing
       // `for await` destroys its stream at the end (with an AbortError if the writable side is still open): what was
       // written until then must still arrive.
       const iterated = this.readableEnded && (error === null || error.name === 'AbortError')
-      const acknowledged = error === null && this.writableLength === 0 && session.drained && session.used
+      acknowledged = error === null && this.writableLength === 0 && session.drained && session.used
       if (iterated || acknowledged) session.close(this.#now())
       else if (error !== null || !finished) {
         session.abort(this.#now(), error instanceof KcpError ? error : undefined)
@@ -480,7 +481,11 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     this.#failWaiters(failure)
     // Otherwise the session says goodbye on its own, and 'close' comes when it has.
     if (session.closed) this.#finish(error)
-    else this.#touch()
+    else {
+      // Nothing but the Fin is missing, and the process may end in this turn.
+      if (acknowledged) session.run(this.#now())
+      this.#touch()
+    }
   }
 
   #destroyOthers(error?: Error): void {

@@ -54,6 +54,7 @@ const LISTENER = {
   maxPending: true,
   maxPendingPerHost: true,
   maxMemory: true,
+  maxMemoryPerHost: true,
   tombstoneTtl: true,
 } satisfies Record<Exclude<Own<KcpListenerOptions>, keyof KcpStreamOptions>, true>
 

@@ -7,9 +7,8 @@
  * without one (stateless-challenge.ts): so a flood of forged addresses keeps nobody out.
  * @module
  */
-import { requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import { largestOf, type MemoryBudget, type ReceiveWindow } from '../core/receive-window.ts'
+import type { MemoryBudget } from '../core/memory-budget.ts'
 import { Command, KCP_OVERHEAD, readU32, SN_AT, TS_AT, writeHeader } from '../core/segment.ts'
 import { seqAdd } from '../core/seq.ts'
 import type { PacketCipher } from '../crypto/packet-cipher.ts'
@@ -18,6 +17,8 @@ import { CloseCode, decodeNotice, encodeNotice, NoticeKind } from './close-notic
 import type { ResolvedSessionConfig } from './config.ts'
 import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { KeyedCounter } from './keyed-counter.ts'
+import type { AcceptorLimits } from './listener-limits.ts'
+import { ListenerMemory } from './listener-memory.ts'
 import { hostOf, peerKey } from './peer.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
@@ -28,61 +29,11 @@ import { Suspicion } from './suspicion.ts'
 import { TimeWait } from './time-wait.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 
-/** What a server's tables may hold. */
-export interface AcceptorLimits {
-  /** Conversations at once, those included that are over but hold data that was not read. Default 65536. */
-  readonly maxConnections: number
-  /**
-   * Of these, from one host (IPv6: one /64). Default an eighth of `maxConnections`, but 64 where that is less: a small
-   * limit is often that of a server whose peers share a host.
-   */
-  readonly maxConnectionsPerHost: number
-  /** Sessions whose peer did not prove its address yet. Default 512. */
-  readonly maxPending: number
-  /** Of these, from one host (IPv6: one /64). Default 64. */
-  readonly maxPendingPerHost: number
-  /** Payload bytes that all sessions together keep for their readers, and FEC's shards (half of it at most). Default 256 MiB. */
-  readonly maxMemory: number
-  /** ms that an ended conversation stays refused, so that late segments open no ghost; 0 = not. Default 60 s. */
-  readonly tombstoneTtl: number
-}
-
 /**
  * Most conversations of one address and port, or of one association of the authenticated mode. One socket of an honest
  * peer has a few; each of its datagrams is looked up among them, and its end ends them all.
  */
 const CONVERSATIONS_PER_PEER = 1_024
-
-/** Least default of `maxConnectionsPerHost`. */
-const LEAST_PER_HOST = 64
-
-const DEFAULTS: AcceptorLimits = {
-  maxConnections: 65_536,
-  maxConnectionsPerHost: 8_192,
-  maxPending: 512,
-  maxPendingPerHost: 64,
-  maxMemory: 256 * 1024 * 1024,
-  tombstoneTtl: 60_000,
-}
-
-export const LIMIT_FIELDS: readonly (keyof AcceptorLimits)[] = Object.keys(
-  DEFAULTS,
-) as (keyof AcceptorLimits)[]
-
-/** Complete limits from the fields of `options` that name one. Throws ERR_KCP_CONFIG. */
-export function resolveLimits(options: object): AcceptorLimits {
-  const limits: Record<string, number> = { ...DEFAULTS }
-  for (const field of LIMIT_FIELDS) {
-    const value = (options as Record<string, unknown>)[field]
-    const low = field === 'tombstoneTtl' ? 0 : 1
-    if (value !== undefined) limits[field] = requireInteger(field, value, low, Number.MAX_SAFE_INTEGER)
-  }
-  if ((options as Partial<AcceptorLimits>).maxConnectionsPerHost === undefined) {
-    const eighth = Math.floor(limits.maxConnections! / 8)
-    limits.maxConnectionsPerHost = Math.min(Math.max(eighth, LEAST_PER_HOST), limits.maxConnections!)
-  }
-  return limits as unknown as AcceptorLimits
-}
 
 /** Why datagrams, and segments of them, were dropped. */
 export class DropCounters {
@@ -166,9 +117,6 @@ interface Member<Peer> {
   readonly group: { alive: number }
 }
 
-/** Least time between two looks at every session for the one that holds the most, ms. */
-const EVICTION_INTERVAL = 10
-
 /** Segments before a first PUSH: answers to two or three repeats of it, and a question. */
 const PREFACE_MAX = 4
 
@@ -190,10 +138,7 @@ export class Acceptor<Peer> {
   /** Of conversations that are over. */
   private readonly pastFec: FecStats = new FecStats()
   private readonly channels: number
-  private readonly memory: MemoryBudget
-  /** Whose a receive window is. */
-  private readonly byWindow: WeakMap<ReceiveWindow, KcpSession> = new WeakMap()
-  private evictedAt: number = Number.NEGATIVE_INFINITY
+  private readonly memory: ListenerMemory
   private readonly timeWait: TimeWait
   private readonly challenges: StatelessChallenges
   /** Peers with at least one session, by address. */
@@ -222,7 +167,7 @@ export class Acceptor<Peer> {
     this.provesPeers = options.transport.provesPeers === true
     this.warn = options.warn ?? (() => undefined)
     this.channels = options.channels ?? 1
-    this.memory = { used: 0, limit: options.limits.maxMemory }
+    this.memory = new ListenerMemory(options.limits.maxMemory, options.limits.maxMemoryPerHost)
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
     const { maxPending, maxPendingPerHost } = options.limits
     this.challenges = new StatelessChallenges(options.random, maxPending, maxPendingPerHost)
@@ -237,7 +182,7 @@ export class Acceptor<Peer> {
   }
   /** Payload bytes kept for readers, and bytes of shards. */
   get memoryUsed(): number {
-    return this.memory.used
+    return this.memory.total.used
   }
   /** Challenges to peers for which no place was free, and how many of them were answered. */
   get challenged(): number {
@@ -301,25 +246,13 @@ export class Acceptor<Peer> {
     return sum
   }
 
-  /**
-   * `maxMemory` is used up, and a session needs room in which nothing is readable: whichever holds the most is ended.
-   * Without a list of large holders every session is looked at, so that is not done for each datagram.
-   */
-  private evict(): void {
+  /** Room is needed in which nothing is readable: some conversation may have to end for it. */
+  private makeRoom(budget: MemoryBudget): void {
     const now = this.options.scheduler.clock.now()
-    const largest = largestOf(this.memory)
-    let victim = largest === undefined ? undefined : this.byWindow.get(largest)
-    if (victim === undefined && now - this.evictedAt >= EVICTION_INTERVAL) {
-      for (const { sessions } of this.peers.values()) {
-        for (const { session } of sessions.values()) {
-          if (session.kcp.rcv.bytes > (victim?.kcp.rcv.bytes ?? 0)) victim = session
-        }
-      }
-    }
+    const victim = this.memory.victim(budget, this.mtu, now)
     if (victim === undefined) return
-    this.evictedAt = now
-    victim.exceed(now, 'maxMemory', this.memory.limit)
-    victim.onChange?.()
+    victim.session.exceed(now, 'maxMemory', victim.limit)
+    victim.session.onChange?.()
   }
 
   /** The transport is gone: every session is over. */
@@ -578,6 +511,9 @@ export class Acceptor<Peer> {
     const { fec, scheduler } = this.options
     const index = conv % channels
     const first = conv - index
+    const memory = this.memory.enter(entry.host)
+    // Each channel leaves it for itself.
+    for (let i = 1; i < channels; i++) this.memory.enter(entry.host)
     const pipeline = new Pipeline<Peer>({
       link: entry.link,
       conv: first,
@@ -586,7 +522,7 @@ export class Acceptor<Peer> {
       mtu,
       now: () => scheduler.clock.now(),
       warn,
-      memory: this.memory,
+      memory,
     })
     entry.pipeline = pipeline
     const name = this.nameOf(conv, entry)
@@ -595,7 +531,9 @@ export class Acceptor<Peer> {
     const sessions: KcpSession[] = []
     const group = { alive: channels }
     for (let i = 0; i < channels; i++) {
-      sessions.push(this.open(first + i, entry, pipeline, group, now, sessions[0], origin, i === index))
+      sessions.push(
+        this.open(first + i, entry, pipeline, group, memory, now, sessions[0], origin, i === index),
+      )
     }
     if (sessions.length > 1) {
       for (const session of sessions) {
@@ -618,6 +556,7 @@ export class Acceptor<Peer> {
     entry: PeerEntry<Peer>,
     pipeline: Pipeline<Peer>,
     group: { alive: number },
+    memory: MemoryBudget,
     now: number,
     lead: KcpSession | undefined,
     origin: number | undefined,
@@ -635,7 +574,7 @@ export class Acceptor<Peer> {
       send: pipeline.send,
       flushed: pipeline.flushed,
       path: pipeline,
-      memory: this.memory,
+      memory,
       wake: (one) => scheduler.touch(one),
       lead,
       // Whose first segment is late has not begun with another server where the transport would know.
@@ -654,8 +593,8 @@ export class Acceptor<Peer> {
       this.changePending(entry, -1)
       pipeline.proven = true
     }
-    this.byWindow.set(session.kcp.rcv, session)
-    session.onStarved = () => this.evict()
+    this.memory.add(session)
+    session.onStarved = () => this.makeRoom(memory)
     session.onClosed = () => this.forget(session, entry, pipeline, group)
     scheduler.add(session)
     return session
@@ -686,11 +625,13 @@ export class Acceptor<Peer> {
       if (entry.pipeline === pipeline) entry.pipeline = undefined
     }
     this.count--
+    this.memory.delete(session)
     // What its reader has not taken yet keeps its memory, and so its place.
     this.unreleased++
     session.onReleased = () => {
       this.unreleased--
       this.countByHost.add(host, -1)
+      this.memory.leave(host)
     }
     // A peer that proved nothing and fell silent may never have been there: that is not worth remembering.
     if (!session.proven && session.closeReason === 'timeout') return

@@ -2,14 +2,7 @@
  * `kcp-io/session`: one peer, whole, without I/O; for shells other than Node's (a browser, a simulator, a worker).
  * @module
  */
-export {
-  Acceptor,
-  type AcceptorLimits,
-  type AcceptorOptions,
-  DropCounters,
-  LIMIT_FIELDS,
-  resolveLimits,
-} from './acceptor.ts'
+export { Acceptor, type AcceptorOptions, DropCounters } from './acceptor.ts'
 export { ClientPath, type ClientPathOptions } from './client-path.ts'
 export {
   CloseCode,
@@ -28,6 +21,7 @@ export {
   type SessionPresetName,
 } from './config.ts'
 export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './fec-options.ts'
+export { type AcceptorLimits, LIMIT_FIELDS, resolveLimits } from './listener-limits.ts'
 export { peerKey, requireConv } from './peer.ts'
 export { PeerLink, Traffic } from './peer-link.ts'
 export { FecStats, type PathStats, Pipeline, type PipelineOptions, type Warn } from './pipeline.ts'

@@ -12,7 +12,7 @@
  * @module
  */
 import type { Kcp } from '../core/kcp.ts'
-import type { MemoryBudget } from '../core/receive-window.ts'
+import type { MemoryBudget } from '../core/memory-budget.ts'
 import { AutotuneDecoder } from '../fec/autotune.ts'
 import { FecCounters } from '../fec/counters.ts'
 import { FecDecoder } from '../fec/decoder.ts'

@@ -17,7 +17,7 @@ import { configError } from '../core/config.ts'
 import { InputResult } from '../core/engine.ts'
 import { KcpError, messageTooLarge } from '../core/errors.ts'
 import { Kcp } from '../core/kcp.ts'
-import type { MemoryBudget } from '../core/receive-window.ts'
+import type { MemoryBudget } from '../core/memory-budget.ts'
 import { KCP_OVERHEAD, readU32, UNA_AT } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
@@ -714,6 +714,8 @@ export class KcpSession implements Task {
     const { rcv } = this.kcp
     const { starved } = rcv
     rcv.starved = undefined
+    // Its beginning came, if that is what found no room.
+    this.headlessSince = NEVER
     if (starved === 'own') this.exceed(now, 'maxRecvBytes', rcv.maxBytes)
     else this.onStarved?.()
   }

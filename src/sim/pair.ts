@@ -3,8 +3,9 @@
  * a socket, and every run of a seed the same.
  * @module
  */
-import { Acceptor, resolveLimits } from '../session/acceptor.ts'
+import { Acceptor } from '../session/acceptor.ts'
 import { type KcpSessionConfig, resolveSessionConfig } from '../session/config.ts'
+import { resolveLimits } from '../session/listener-limits.ts'
 import { PeerLink } from '../session/peer-link.ts'
 import { Scheduler } from '../session/scheduler.ts'
 import { KcpSession } from '../session/session.ts'

@@ -3,7 +3,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KcpConfig } from '../../src/core/config.ts'
 import { Kcp } from '../../src/core/kcp.ts'
-import { giveBack, type MemoryBudget, ReceiveWindow } from '../../src/core/receive-window.ts'
+import { giveBack, type MemoryBudget } from '../../src/core/memory-budget.ts'
+import { ReceiveWindow } from '../../src/core/receive-window.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
 
 interface End {

@@ -20,8 +20,9 @@ import {
   xorTable,
 } from '../../src/crypto/index.ts'
 import { AutotuneDecoder, FecDecoder, FecEncoder } from '../../src/fec/index.ts'
-import { Acceptor, resolveLimits } from '../../src/session/acceptor.ts'
+import { Acceptor } from '../../src/session/acceptor.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
+import { resolveLimits } from '../../src/session/listener-limits.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
 import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'

@@ -1,7 +1,7 @@
-import { deepEqual, equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { test } from 'node:test'
 import { composeCodecs, type PacketCodec } from '../../src/session/index.ts'
-import { pattern, SERVER, World } from '../support/pair.ts'
+import { nextEvent, pattern, SERVER, World } from '../support/pair.ts'
 
 /** Scrambles, and puts four bytes in front that the other side checks. */
 function scrambler(key: number): PacketCodec {
@@ -217,24 +217,26 @@ test('receive byte caps close the window, and nothing is lost', async () => {
   deepEqual([server.stats().rcvBytes, client.stats().sndBuf], [0, 0])
 })
 
-test('a message larger than the byte cap still arrives', async () => {
+test('a message that cannot fit into the byte cap ends the conversation, at both ends', async () => {
   const world = new World()
   const { client, server } = await world.pair({ preset: 'fast', server: { maxRecvBytes: 10_000 } })
   equal(client.maxMessageSize, 32 * 1_376, 'what every peer takes, though this one told 7 slots')
+  await client.send('before')
+  const closed = Promise.all([nextEvent(client, 'close'), nextEvent(server, 'close')])
   await client.send(pattern(32 * 1_376))
-  await client.send('next')
-  ok((await world.within(server.recv()))?.equals(pattern(32 * 1_376)))
-  equal(String(await world.within(server.recv())), 'next')
+  equal(String(await world.within(server.recv())), 'before')
+  await rejects(world.within(server.recv()), { code: 'ERR_KCP_LIMIT' })
+  deepEqual(await world.within(closed), ['reset', 'limit'])
 })
 
-test('a first message larger than the byte cap and the first flight arrives too', async () => {
+test('a message as large as the byte cap arrives, also as the first one', async () => {
   const world = new World()
-  const listener = await world.listen({ maxRecvBytes: 10_000 })
+  const listener = await world.listen({ maxRecvBytes: 124 * 1_376 })
   const client = await world.connect()
-  await client.send(pattern(170_000))
+  await client.send(pattern(124 * 1_376))
   const sending = client.send('next')
   const server = (await world.within(listener.accept()))!
-  ok((await world.within(server.recv()))?.equals(pattern(170_000)))
+  ok((await world.within(server.recv()))?.equals(pattern(124 * 1_376)))
   equal(String(await world.within(server.recv())), 'next')
   await sending
 })

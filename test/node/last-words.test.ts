@@ -28,7 +28,8 @@ else {
 
 const EXPECTED: Readonly<Record<string, readonly [string, string]>> = {
   flush: ['first,last', 'timeout'],
-  destroy: ['first', 'reset'],
+  // All was acknowledged: that is an orderly end.
+  destroy: ['first', 'peer'],
   exit: ['first,in exit', 'timeout'],
 }
 

@@ -164,7 +164,7 @@ test('a connection listener that throws ends its own stream: its client is told,
   const first = await world.connect({ preset: 'fast' })
   const second = await world.connect({ preset: 'fast' })
   await first.send('echo')
-  await rejects(world.within(first.recv()), { code: 'ERR_KCP_RESET' })
+  await rejects(world.within(first.recv()), { code: 'ERR_KCP_REFUSED' })
   await second.send('echo')
   equal(String(await world.within(second.recv())), 'echo')
   deepEqual(

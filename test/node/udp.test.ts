@@ -471,7 +471,10 @@ test('a live session keeps the process alive without anybody waiting', timely, a
     setTimeout(() => client.destroy(), 50)
   `)
   // The client's end waits for its socket, and may come after the server's.
-  deepEqual(output.split('\n').sort(), ['exit', 'local', 'peer'])
+  const [exit, local, ended] = output.split('\n').sort()
+  deepEqual([exit, local], ['exit', 'local'])
+  // Whether the message was acknowledged by then is a matter of time.
+  ok(ended === 'peer' || ended === 'reset', ended)
   ok(output.endsWith('exit'))
 })
 
@@ -509,7 +512,7 @@ test(
   `)
     equal(
       output,
-      'ERR_KCP_RESET,answered,ERR_KCP_RESET,answered,ERR_KCP_RESET,answered\nanswered,answered,answered\nKCP_HOOK first one',
+      'ERR_KCP_REFUSED,answered,ERR_KCP_RESET,answered,ERR_KCP_RESET,answered\nanswered,answered,answered\nKCP_HOOK first one',
     )
   },
 )

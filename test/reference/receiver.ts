@@ -14,6 +14,15 @@ export interface Received {
   readonly data: Uint8Array
 }
 
+/** Bytes that several engines hold together, within those of a larger group. */
+export interface ReferenceBudget {
+  used: number
+  readonly limit: number
+  readonly parent?: ReferenceBudget
+  /** Of those in which nothing is readable. */
+  stuck?: number
+}
+
 export abstract class ReferenceReceiver {
   readonly counters: KcpCounters = new KcpCounters()
   // What came in: rcvQueue has all up to rcvNxt, in order; rcvBuf came early.
@@ -27,10 +36,7 @@ export abstract class ReferenceReceiver {
   maxBytes: number = Number.POSITIVE_INFINITY
   /** The longest payload that was stored. */
   private longestHeard = 0
-  budget: { used: number; readonly limit: number; stuck?: number } = {
-    used: 0,
-    limit: Number.POSITIVE_INFINITY,
-  }
+  budget: ReferenceBudget = { used: 0, limit: Number.POSITIVE_INFINITY }
   /** Of the budget, and of that what counts as stuck. */
   private charged = 0
   private chargedStuck = 0
@@ -121,12 +127,13 @@ export abstract class ReferenceReceiver {
 
   /** Whether a segment fits: for one that is early with room left for all that is missing in front of any that is early. */
   private admits(ahead: number, size: number, last: boolean): boolean {
-    const { used, limit, stuck = 0 } = this.budget
     const held = [...this.rcvQueue, ...this.rcvBuf]
     const bytes = sizeOf(held) + size
     const more = Math.max(bytes, (held.length + 1) * this.mss) - this.charged
-    const sticks = !last && this.nextMessage() === undefined && stuck + more > limit / 2
-    if (sticks || used + more > limit) return false
+    const sticky = !last && this.nextMessage() === undefined
+    for (const { used, limit, stuck = 0 } of levels(this.budget)) {
+      if (used + more > limit || (sticky && stuck + more > limit / 2)) return false
+    }
     if (ahead === 0) return bytes <= this.maxBytes
     const farthest = Math.max(ahead, ...this.rcvBuf.map((one) => diff(one.sn, this.rcvNxt)))
     const missing = farthest - this.rcvBuf.length
@@ -136,11 +143,14 @@ export abstract class ReferenceReceiver {
   /** What this end takes of the budget: full segments, as a cell holds one however short it is. */
   private charge(): void {
     const { budget } = this
+    if (budget.limit === Number.POSITIVE_INFINITY) return
     const held = this.rcvQueue.length + this.rcvBuf.length
     const cost = Math.max(this.rcvBytes, held * this.mss)
     const stuck = this.nextMessage() === undefined ? cost : 0
-    budget.used += cost - this.charged
-    budget.stuck = (budget.stuck ?? 0) + stuck - this.chargedStuck
+    for (const level of levels(budget)) {
+      level.used += cost - this.charged
+      level.stuck = (level.stuck ?? 0) + stuck - this.chargedStuck
+    }
     this.charged = cost
     this.chargedStuck = stuck
   }
@@ -185,12 +195,18 @@ export abstract class ReferenceReceiver {
   /** The window to advertise: full segments that there is room for; at least one if nothing can be read to make room. */
   freeSlots(): number {
     const slots = Math.max(0, this.config.rcvWnd - this.rcvQueue.length)
-    const room = Math.max(0, Math.min(this.maxBytes - this.rcvBytes, this.budget.limit - this.budget.used))
+    const rooms = levels(this.budget).map(({ limit, used }) => limit - used)
+    const room = Math.max(0, Math.min(this.maxBytes - this.rcvBytes, ...rooms))
     const size = Math.max(this.mss, this.longestHeard)
     if (slots === 0 || room >= slots * size) return slots
     const fit = Math.floor(room / size)
     return fit === 0 && this.peekSize() < 0 ? 1 : fit
   }
+}
+
+/** A budget and those that it is a part of. */
+function levels(budget: ReferenceBudget): ReferenceBudget[] {
+  return budget.parent === undefined ? [budget] : [budget, ...levels(budget.parent)]
 }
 
 /** Payload bytes. */

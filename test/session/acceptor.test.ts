@@ -3,15 +3,10 @@ import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
 import { CipherCounters, OpenResult, type PacketCipher } from '../../src/crypto/packet-cipher.ts'
 import { FecEncoder } from '../../src/fec/encoder.ts'
-import {
-  Acceptor,
-  type AcceptorLimits,
-  type AcceptorOptions,
-  LIMIT_FIELDS,
-  resolveLimits,
-} from '../../src/session/acceptor.ts'
+import { Acceptor, type AcceptorOptions } from '../../src/session/acceptor.ts'
 import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
 import { type KcpSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
+import { type AcceptorLimits, LIMIT_FIELDS, resolveLimits } from '../../src/session/listener-limits.ts'
 import { peerKey, requireConv } from '../../src/session/peer.ts'
 import { Scheduler, type Task } from '../../src/session/scheduler.ts'
 import type { KcpSession } from '../../src/session/session.ts'
@@ -392,6 +387,7 @@ test('limits: defaults, ranges, and the names of the fields', () => {
     maxPending: 512,
     maxPendingPerHost: 64,
     maxMemory: 256 * 1024 * 1024,
+    maxMemoryPerHost: 32 * 1024 * 1024,
     tombstoneTtl: 60_000,
   })
   for (const field of LIMIT_FIELDS) {

@@ -10,10 +10,11 @@ import {
   type PacketCipher,
   unscrambled,
 } from '../../src/crypto/index.ts'
-import { Acceptor, resolveLimits } from '../../src/session/acceptor.ts'
+import { Acceptor } from '../../src/session/acceptor.ts'
 import { ClientPath } from '../../src/session/client-path.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
 import { type FecOptions, ownCipher, requireCipher, requireFec } from '../../src/session/fec-options.ts'
+import { resolveLimits } from '../../src/session/listener-limits.ts'
 import { PeerLink } from '../../src/session/peer-link.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
 import { KcpSession } from '../../src/session/session.ts'
@@ -162,7 +163,8 @@ test('a cipher that throws or is late opens nothing and lets nothing out', () =>
     const link = new PeerLink(transport, 'peer', undefined, cipher)
     link.send(Uint8Array.of(1, 2, 3))
     link.open(new Uint8Array(30), () => ok(false, 'opened'))
-    deepEqual([sent.length, link.traffic.sealed, link.traffic.sendErrors, link.traffic.refused], [0, 0, 1, 1])
+    const { sealed, sendErrors, refused } = link.traffic
+    deepEqual([sent.length, sealed, sendErrors, refused], [0, 0, 1, 1])
   }
 })
 

@@ -3,9 +3,12 @@
  * alike, sent the same bytes and stand in the same state. The session notices nothing of it.
  * @module
  */
+
 import type { Kcp } from '../../src/core/kcp.ts'
+import type { MemoryBudget } from '../../src/core/memory-budget.ts'
 import { Comparison, Difference, outcome } from '../reference/compare.ts'
 import { ReferenceEngine } from '../reference/engine.ts'
+import type { ReferenceBudget } from '../reference/receiver.ts'
 import { Failure } from './oracle.ts'
 
 type Call =
@@ -23,10 +26,44 @@ type Call =
   | 'applyConfig'
   | 'trim'
 /** `known`: what the engines' budget was after their latest call; what changed it since is FEC's. */
-type Budget = ReferenceEngine['budget'] & { known: number }
+interface Budget extends ReferenceBudget {
+  known: number
+  readonly parent?: Budget
+  /** The engines' own. */
+  readonly fast: MemoryBudget
+}
 
 /** What sessions share among engines, and what the readable ones share in its place. */
 const budgets: WeakMap<object, Budget> = new WeakMap()
+
+/** The readable engines' budget beside one of the engines'. */
+function budgetOf(fast: MemoryBudget): Budget {
+  let found = budgets.get(fast)
+  if (found === undefined) {
+    const { used, limit, stuck = 0, parent } = fast
+    found = {
+      used,
+      limit,
+      stuck,
+      known: used,
+      fast,
+      ...(parent === undefined ? {} : { parent: budgetOf(parent) }),
+    }
+    budgets.set(fast, found)
+  }
+  return found
+}
+
+/** What FEC has taken since. */
+function takeOver(budget: Budget): void {
+  for (let at: Budget | undefined = budget; at !== undefined; at = at.parent)
+    at.used += at.fast.used - at.known
+}
+
+/** What the engines have now. */
+function note(budget: Budget): void {
+  for (let at: Budget | undefined = budget; at !== undefined; at = at.parent) at.known = at.fast.used
+}
 
 /** From now on every call of `kcp` is made twice. It has nothing in flight, and nothing was received yet. */
 export function shadow(kcp: Kcp): void {
@@ -70,18 +107,13 @@ class Shadow {
     slow.rcvNxt = fast.rcvNxt
     slow.maxBytes = fast.rcv.maxBytes
     slow.peer.fits = fast.peer.fits
-    const shared = fast.rcv.budget
-    if (!budgets.has(shared)) {
-      const { used, limit, stuck = 0 } = shared
-      budgets.set(shared, { used, limit, stuck, known: used })
-    }
-    slow.budget = this.budget = budgets.get(shared)!
+    slow.budget = this.budget = budgetOf(fast.rcv.budget)
   }
 
   /** What a session sets without a call. */
   private follow(): void {
     const { fast, slow, budget } = this
-    budget.used += fast.rcv.budget.used - budget.known
+    takeOver(budget)
     slow.allowance = fast.allowance
     slow.overhead = fast.overhead
     slow.askPending = fast.probe.askPending
@@ -134,9 +166,9 @@ class Shadow {
     fast.release = () => {
       if (!this.released) slow.forgetReceived()
       this.released = true
-      this.budget.used += fast.rcv.budget.used - this.budget.known
+      takeOver(this.budget)
       release()
-      this.budget.known = fast.rcv.budget.used
+      note(this.budget)
     }
   }
 
@@ -191,7 +223,7 @@ class Shadow {
         throw new Failure(`${name} of conv ${fast.conv}: ${error.message}`)
       } finally {
         this.busy = false
-        this.budget.known = fast.rcv.budget.used
+        note(this.budget)
       }
     }
     Object.assign(fast, { [name]: both })
