@@ -31,7 +31,10 @@ export interface ResolvedSessionConfig {
   readonly kcp: ResolvedKcpConfig
   /** Least time between two checks for retransmissions. Default: the engine's interval. */
   readonly flushInterval: number
-  /** A session that hears nothing valid for this long is over (`timeout`); 0 = never. Presets: 0, 60 s, 30 s, 30 s. */
+  /**
+   * A session that hears nothing valid for this long is over (`timeout`); 0 = never. Presets: 0, 60 s, 30 s, 30 s. A listener
+   * that is given none has 60 s in the preset 'default'.
+   */
   readonly idleTimeout: number
   /** Send what is written at the end of the turn; false: at the next flush interval. Default true. */
   readonly flushWrite: boolean
@@ -43,21 +46,27 @@ export interface ResolvedSessionConfig {
   readonly sendQueueLimit: number
   /** Payload bytes queued or in flight above which a write waits. Default 4 MiB. */
   readonly maxSendBytes: number
-  /** Payload bytes kept for the reader at most; above it the window is closed. Default 2 x receive window x mss. */
+  /**
+   * Payload bytes kept for the reader at most; above it the window is closed, and a message that cannot fit ends the session
+   * (`limit`). Default 2 x receive window x mss.
+   */
   readonly maxRecvBytes: number
   /**
-   * After this much silence the peer is asked for its window, which every KCP answers; 0 = off. Default: 15 s, or a
+   * After this much silence the peer is asked for a sign of life, which every KCP gives; 0 = off. Default: 15 s, or a
    * third of `idleTimeout` when that is less; off without an idle timeout.
    */
   readonly keepAlive: number
-  /** Data outstanding, but no acknowledgement for this long: the link is dead; 0 = never. Default 60 s. */
+  /**
+   * Data outstanding, but no acknowledgement for this long: the link is dead; 0 = never. Default 60 s. A message that does not
+   * grow for as long while its peer is heard ends the session too.
+   */
   readonly stallTimeout: number
   /**
    * While closing: longest time without an acknowledgement before what is left is given up. Default 5 s. After `end()`
    * a peer whose window is closed is waited for until `stallTimeout`: its reader is slow.
    */
   readonly lingerTimeout: number
-  /** 'fin': tell the peer about the close (stock peers ignore it). 'none': nothing but upstream's wire. */
+  /** 'fin': tell the peer about a close or a refusal (stock peers ignore it). 'none': nothing but upstream's wire. */
   readonly lifecycle: 'fin' | 'none'
   /**
    * Keep to what every kcp-go takes: no empty message (its reader would stop for ever), no message of more fragments than

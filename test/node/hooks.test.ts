@@ -268,6 +268,14 @@ test('a transport that does not start fails the call, and is closed', async (t) 
     await world.run(10)
     equal(closed, 2)
   }
+  // An error of ours says what it is already.
+  const own = new KcpError('ERR_KCP_HANDSHAKE', 'mine')
+  const transport: DatagramTransport = {
+    send() {},
+    start: () => Promise.reject(own),
+    close() {},
+  }
+  await rejects(new World().connect({ transport }), (error) => error === own)
   deepEqual(heard.fatal, [])
 })
 
@@ -344,4 +352,20 @@ test('handlers that throw in any event of a stream end that stream, and tell onc
     deepEqual([server.connections.size, heard.hooks.length], [0, 1], event)
   }
   deepEqual(heard.fatal, [])
+})
+
+test('a handler that fails with the end of another stream leaves its own to nobody: it is destroyed', async (t) => {
+  const heard = warnings(t)
+  const world = new World()
+  const listener = await world.listen({ preset: 'fast' }, (stream) => {
+    stream.once('data', () => {
+      throw Object.assign(new Error('its upstream is over'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+    })
+  })
+  const client = await world.connect({ preset: 'fast' })
+  client.write('hello')
+  await world.run(1_000)
+  equal(listener.connections.size, 0)
+  ok(client.closeReason === 'peer' || client.closeReason === 'reset', client.closeReason)
+  deepEqual([heard.hooks, heard.fatal], [[], []])
 })
