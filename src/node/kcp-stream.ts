@@ -748,9 +748,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     return stallTimeout
   }
 
+  readonly #readEnded = (): void => this.#drive()
+
   #waitForReader(error: Error | undefined): void {
     if (this.#readerTimer !== undefined) return
-    if (this.#eof) this.once('end', () => this.#drive())
+    // Each read starts the timer anew; the listener stays.
+    if (this.#eof && !this.listeners('end').includes(this.#readEnded)) this.once('end', this.#readEnded)
     const { clock } = this.#base.scheduler
     const patience = this.#readerPatience
     const wait = Math.min(patience, PATIENCE_MAX)
