@@ -22,8 +22,8 @@ export function judgeEnd({ name, host, session, closes, destroyed }: End, unsure
 }
 
 /** A peer that reads no more ends a session in peace, whatever is on its way to it. */
-function gaveUp({ closeReason }: End['session']): boolean {
-  return closeReason === 'peer'
+function gaveUp(session: End['session']): boolean {
+  return session['remoteFinal'] !== undefined
 }
 
 /** Whether an end cannot hear of the peer's end: one of the two sends no notices, and heeds none. */
