@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   ].join(' ')
 
   if (args.values.has('trace')) {
-    trace(first, overrides)
+    trace(first, overrides, !args.values.has('plain'))
     return
   }
   const log = args.values.get('log')
@@ -128,7 +128,7 @@ async function main(): Promise<void> {
 }
 
 /** Tells a seed. */
-function trace(seed: number, overrides: Overrides): void {
+function trace(seed: number, overrides: Overrides, twin: boolean): void {
   const plan = planOf(seed, overrides)
   const { traffic, ...rest } = plan
   console.log(JSON.stringify(rest, undefined, 2))
@@ -136,7 +136,7 @@ function trace(seed: number, overrides: Overrides): void {
     console.log(`${side} writes ${traffic[side].map(({ sizes }) => `${sizes.length} messages`).join(', ')}`)
   }
   try {
-    console.log(JSON.stringify(runPlan(plan, { story: (line) => console.log(line) })))
+    console.log(JSON.stringify(runPlan(plan, { twin, story: (line) => console.log(line) })))
   } catch (error) {
     console.log(error instanceof Error ? error.message : error)
     process.exitCode = 1

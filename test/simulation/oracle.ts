@@ -44,6 +44,8 @@ export class Oracle {
   check(): void {
     const { session, peerMss } = this
     const { kcp, config } = session
+    // Its application has destroyed it.
+    if (kcp['released']) return
     const { snd, rcv } = kcp
     const span = seqDiff(kcp.sndNxt, kcp.sndUna)
     this.sndWnd = Math.max(this.sndWnd, kcp.sndWnd)
@@ -75,6 +77,7 @@ export class Oracle {
   /** Walks the flight. */
   recount(): void {
     const { kcp } = this.session
+    if (kcp['released']) return
     const { snd, sndUna: base } = kcp
     const { capRto } = kcp.config.hardening
     const span = seqDiff(kcp.sndNxt, base)

@@ -7,9 +7,10 @@ import type { Acceptor } from '../../src/session/acceptor.ts'
 import type { Scheduler } from '../../src/session/scheduler.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
-import type { Flow, FlowReader } from './flow.ts'
+import type { Flow } from './flow.ts'
 import type { HostClock } from './host.ts'
 import type { Oracle } from './oracle.ts'
+import type { PeerReader } from './peer-reader.ts'
 import type { Side, Traffic } from './plan.ts'
 
 /** What a run came to. Bytes are those of UDP payloads. */
@@ -34,6 +35,8 @@ export interface Outcome {
   readonly ends: Readonly<Record<string, number>>
   /** What the two ends of the authenticated mode counted, where there is one. */
   readonly security: Readonly<SecureCounters> | undefined
+  /** What else happened, and how often: see Extras. */
+  readonly extras: Readonly<Record<string, number>>
   /** Of every datagram and its time. */
   readonly hash: number
 }
@@ -47,7 +50,17 @@ export interface End {
   readonly flow: Flow
   readonly traffic: Traffic
   /** Reads what the peer sends; undefined where nothing can be said about it. */
-  reader: FlowReader | undefined
+  readonly reader: PeerReader | undefined
+  /** Its peer's end was born a second time: what the first one was told may be missing. */
+  blurred: boolean
+  /** Its application has destroyed it, and reads no more: `kindly` if all that it wrote was acknowledged. */
+  destroyed: 'no' | 'kindly' | 'roughly'
+  /** Empty PUSHes by which it asked for a proof, or for a sign of life. */
+  challenges: number
+  /** How often it ended. */
+  closes: number
+  /** It has written everything that it had, and said so. */
+  saidAll: boolean
   /** Messages written. */
   written: number
   /** Messages with a time limit of which it is not known yet what becomes of them. */
@@ -79,5 +92,5 @@ export interface Watch {
 
 /** Whether nothing is left of a client's conversation, for its user either. */
 export function isOver({ ends }: Host): boolean {
-  return ends.every(({ session }) => session.closed && !session.readable)
+  return ends.every(({ session, destroyed }) => session.closed && (destroyed !== 'no' || !session.readable))
 }

@@ -10,6 +10,8 @@ import type { KcpSessionConfig } from '../../src/session/config.ts'
 import type { FecOptions } from '../../src/session/fec-options.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
+import { codecOverhead } from './codec.ts'
+import { afterThought, EXTRA_STORIES, type Extras, extraStoryOf, extrasOf } from './extras.ts'
 import { later, movesOf, type SecurityPlan, securityOf } from './secure.ts'
 import { INDEX_SIZE } from './unreliable.ts'
 
@@ -20,11 +22,27 @@ import { INDEX_SIZE } from './unreliable.ts'
  * - mortal: real timeouts. What arrives is a beginning of what was sent, and both ends get to know the end.
  * - vanish: the client's process ends without a word. The server gets to know.
  * - restart: the server's process ends, and another one takes its place that knows nothing. The client gets to know.
- * - reborn: the client's process ends, and another one takes its place, with the same port and conversation. Nothing
- *   but order is asked for: KCP cannot tell the two apart.
+ * - gone: the server's process ends, and none takes its place. The client gets to know.
+ * - reborn: the client's process ends, and another one takes its place, with the same port and conversation. Each reader
+ *   gets what one of the two wrote, and writes to that one.
+ * - renewed: the same, with another conversation, which is survived.
+ * - destroyed: one application, or both, destroys its session early. What was acknowledged before still arrives.
+ * - mirrored: there is no server, and somebody sends the client its own datagrams back. It hears nobody.
  * - damaged: bits flip, and nothing protects the datagrams. Nothing but order is asked for: KCP has no checksum.
  */
-export type Story = 'steady' | 'mortal' | 'vanish' | 'restart' | 'reborn' | 'damaged'
+export const STORIES = [
+  'steady',
+  'mortal',
+  'vanish',
+  'restart',
+  'gone',
+  'reborn',
+  'renewed',
+  'destroyed',
+  'mirrored',
+  'damaged',
+] as const
+export type Story = (typeof STORIES)[number]
 export type Side = 'client' | 'server'
 
 /** One thing that happens. `at` counts from the start, ms. */
@@ -94,6 +112,7 @@ export interface Plan {
   readonly maxMemory: number | undefined
   /** Messages that a reader takes in one turn. */
   readonly readsPerTurn: number
+  readonly extras: Extras
 }
 
 /** Fixed from outside: settings of the engine, of sessions and of the plan, by name. */
@@ -132,6 +151,8 @@ const PLAN_FIELDS = [
   'unreliable',
   'steered',
   'maxMemory',
+  'extras',
+  'codec',
 ] as const
 const SESSION_FIELDS: ReadonlySet<string> = new Set([
   'preset',
@@ -183,22 +204,27 @@ export function checkOverrides(overrides: Overrides): void {
 /** The plan of a seed. Sides have different settings, but for what both have to agree on. */
 export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const part = (number: number): Prng => new Prng(mix32((seed ^ Math.imul(number, 0x9e3779b9)) >>> 0))
-  const drawn = (overrides['story'] as Story | undefined) ?? storyOf(part(1))
+  const wished = (overrides['story'] as Story | undefined) ?? storyOf(part(1))
+  const drawn = extraStoryOf(part(40), wished, overrides)
   const streamMode = (overrides['streamMode'] as boolean | undefined) ?? part(2).chance(0.5)
   const channels = (overrides['channels'] as number | undefined) ?? channelsOf(part(3))
   const timing = part(8)
   const healAt = (overrides['healAt'] as number | undefined) ?? timing.int(1_000, 40_000)
-  const security = securityOf(part(30), 'cover' in overrides ? 'none' : overrides['security'], drawn, healAt)
+  const unsecured = 'cover' in overrides || EXTRA_STORIES.has(drawn)
+  const security = securityOf(part(30), unsecured ? 'none' : overrides['security'], drawn, healAt)
   // Damage is no story of its own where nothing damaged is taken.
   const story = security !== undefined && drawn === 'damaged' ? 'steady' : drawn
   const cover =
     security !== undefined
       ? 'none'
       : ((overrides['cover'] as Plan['cover'] | undefined) ?? coverOf(part(7), story))
-  const fec = fecsOf(part(14), part(17), overrides)
+  const extras = extrasOf(seed, { story, healAt, overrides, secure: security !== undefined })
+  const fec = tuned(fecsOf(part(14), part(17), overrides), extras)
   const links = part(6)
   const damage = story === 'damaged' ? 0.01 + links.next() * 0.09 : cover === 'none' ? 0 : links.next() * 0.1
-  const corrupt = security?.corrupt ?? damage
+  // A checksum covers no nonce: who changes one bit of that makes an end's own datagram somebody else's.
+  const exact = story === 'mirrored' && cover === 'checksum'
+  const corrupt = exact ? 0 : (security?.corrupt ?? damage)
   const alike = links.chance(0.5)
   const toServer = path(links, corrupt, overrides)
   const toClient = alike ? toServer : path(links, corrupt, overrides)
@@ -209,9 +235,10 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     least:
       MTU_MIN +
       (cover === 'none' ? 0 : CIPHER_ROOM) +
+      codecOverhead(extras.codec) +
       (security === undefined ? 0 : RECORD_OVERHEAD) +
       (fec.client === undefined ? 0 : FEC_OVERHEAD),
-    mortal: story !== 'steady',
+    mortal: !LASTING.has(story),
   }
   const client = sessionConfig(part(4), part(18), fixed, overrides)
   const server = sessionConfig(part(5), part(19), fixed, overrides)
@@ -225,7 +252,7 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
   const socketBytes = 2 ** where.int(16, 22)
   const startAt = clockStart(where)
   const startSn =
-    channels === 1 && story !== 'restart' && story !== 'reborn' && where.chance(0.2) && security === undefined
+    channels === 1 && !DOORS.has(story) && where.chance(0.2) && security === undefined
       ? { client: nearWrap(where), server: nearWrap(where) }
       : undefined
   return {
@@ -244,7 +271,10 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     startSn,
     healAt: Math.max(healAt, calmAt),
     faults: [...faults, ...movesOf(security), ...changes],
-    traffic: { client: later(traffic(part(12)), security), server: traffic(part(13)) },
+    traffic: {
+      client: afterThought('client', later(traffic(part(12)), security), extras),
+      server: afterThought('server', traffic(part(13)), extras),
+    },
     ttl: streamMode
       ? { client: undefined, server: undefined }
       : { client: ttlOf(part(15), overrides), server: ttlOf(part(16), overrides) },
@@ -257,6 +287,20 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     maxMemory: maxMemoryOf(part(25), overrides),
     readsPerTurn:
       (overrides['readsPerTurn'] as number | undefined) ?? (where.chance(0.3) ? where.int(1, 3) : 1e9),
+    extras,
+  }
+}
+
+/** Stories whose timeouts outlive every fault. */
+const LASTING: ReadonlySet<Story> = new Set<Story>(['steady', 'renewed', 'destroyed'])
+/** Stories whose server needs a door: numbers that begin elsewhere than at 0 come through none. */
+const DOORS: ReadonlySet<Story> = new Set<Story>(['restart', 'reborn', 'renewed', 'destroyed'])
+
+function tuned({ client, server }: Plan['fec'], { autotune }: Extras): Plan['fec'] {
+  if (client === undefined || server === undefined) return { client, server }
+  return {
+    client: autotune.client ? { ...client, autotune: true } : client,
+    server: autotune.server ? { ...server, autotune: true } : server,
   }
 }
 
@@ -276,6 +320,7 @@ function channelsOf(prng: Prng): number {
 function coverOf(prng: Prng, story: Story): Plan['cover'] {
   const at = prng.next()
   if (story === 'damaged') return 'none'
+  if (story === 'mirrored') return at < 0.5 ? 'checksum' : 'aead'
   return at < 0.75 ? 'none' : at < 0.95 ? 'checksum' : 'aead'
 }
 
@@ -473,7 +518,10 @@ function faultsOf(
   const back = prng.int(0, 5_000)
   if (story === 'vanish') faults.push({ kind: 'kill', at: when(), ms: -1, side: 'client' })
   if (story === 'restart') faults.push({ kind: 'kill', at: when(), ms: back, side: 'server' })
-  if (story === 'reborn') faults.push({ kind: 'kill', at: when(), ms: back, side: 'client' })
+  if (story === 'gone') faults.push({ kind: 'kill', at: when(), ms: -1, side: 'server' })
+  if (story === 'mirrored') faults.push({ kind: 'kill', at: 0, ms: -1, side: 'server' })
+  if (story === 'reborn' || story === 'renewed')
+    faults.push({ kind: 'kill', at: when(), ms: back, side: 'client' })
   const calmAt = Math.max(
     0,
     ...faults.map((one) => one.at + ('ms' in one && one.kind !== 'step' ? one.ms : 0)),

@@ -6,9 +6,6 @@ import { seqDiff } from '../../src/core/seq.ts'
 import { require } from './oracle.ts'
 import type { End } from './parts.ts'
 
-/** Empty PUSHes that ask for the proof of an address, at most; no segments. */
-const CHALLENGES = 40
-
 /** Throws a Failure unless the two ends of a channel, whose numbers begin at `first`, counted the same. */
 export function compareCounts(end: End, ends: readonly End[], first: number): void {
   const peer = ends.find(({ name, session }) => name !== end.name && session.conv === end.session.conv)
@@ -24,7 +21,7 @@ export function compareCounts(end: End, ends: readonly End[], first: number): vo
   const resent = out.timeoutResends + out.fastResends + out.tailProbes
   require(out.segmentsOut === segments + resent, () =>
     `${end.name}: ${out.segmentsOut} PUSHes, ${segments} and ${resent} again`)
-  require(into.duplicates + into.segmentsIn <= 2 * (out.segmentsOut + out.repeats + CHALLENGES), () =>
+  require(into.duplicates + into.segmentsIn <= 2 * (out.segmentsOut + out.repeats + end.challenges), () =>
     `${end.name}: ${into.duplicates} duplicates of ${out.segmentsOut} PUSHes`)
   // An end without close notices takes one for noise.
   const noise = peer.session.config.lifecycle === 'none' ? 0 : into.inputErrors

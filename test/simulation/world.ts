@@ -21,11 +21,14 @@ import type { LinkConditions } from '../../src/sim/link.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../../src/sim/memory.ts'
 import { mix32, Prng } from '../../src/sim/prng.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
+import { codecOf } from './codec.ts'
 import { cipherOf } from './cover.ts'
-import { Flow, FlowReader } from './flow.ts'
+import { isMute, judgeEnd, judgePairs } from './ends.ts'
+import { Flow } from './flow.ts'
 import { HostClock } from './host.ts'
 import { Failure, Oracle, require } from './oracle.ts'
 import { type End, type Host, isOver, type Outcome, type Watch } from './parts.ts'
+import { PeerReader } from './peer-reader.ts'
 import type { Fault, Plan, Side, Traffic, Way } from './plan.ts'
 import { type Flows, formatSecure, SecureLayer } from './secure.ts'
 import { shadow } from './shadow.ts'
@@ -42,6 +45,8 @@ const RUN_MAX = 4 * 3_600_000
  * blackouts of a minute end 155 of them. A storm is far above that. Repeats come on top, four for each.
  */
 const PUSHES_MAX = 160
+/** By so much a clock may jump before its owner is taken for somebody else, ms. */
+const SAME_CLOCK = 3_500_000
 /** How often it is looked at whether a run is over, ms. */
 const LOOK_EVERY = 500
 
@@ -51,14 +56,15 @@ export class World {
   private readonly clock: VirtualClock
   private readonly network: MemoryNetwork
   private readonly startAt: number
-  private readonly conv: number
+  private conv: number
   private readonly story: ((line: string) => void) | undefined
   private readonly twin: boolean
   private client!: Host
   private server!: Host
   /** All that ever were. */
   private readonly ends: End[] = []
-  private readonly flows: Flows = { client: [], server: [] }
+  /** What every end writes, by side and conv. */
+  private readonly flows: Map<string, Flow[]> = new Map()
   private readonly secure: SecureLayer | undefined
   private readonly unreliable: Record<Side, UnreliableFlow[]> = { client: [], server: [] }
   private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
@@ -67,6 +73,9 @@ export class World {
   private hash = 0
   private runs = 0
   private changes = 0
+  private readonly extras: Record<string, number> = {}
+  /** A datagram is being sent back. */
+  private mirroring = false
 
   constructor(plan: Plan, { story, twin = true }: Watch) {
     this.plan = plan
@@ -76,7 +85,11 @@ export class World {
     this.clock = new VirtualClock(plan.startAt)
     this.startAt = plan.startAt
     this.network = createMemoryNetwork({ clock: this.clock, seed: plan.seed, poison: true })
-    this.network.tap = (hop, datagram, now) => this.note(hop.event, hop.from.address, datagram, now)
+    this.network.tap = (hop, datagram, now) => {
+      this.note(hop.event, hop.from.address, datagram, now)
+      if (hop.event === 'send') this.mirror(datagram, hop.from, hop.to)
+      else if (hop.event === 'drop' && hop.from.address === 'client') this.unreachable()
+    }
     this.conditions = { toServer: plan.toServer, toClient: plan.toClient }
     this.setLinks()
     const { channels } = plan
@@ -89,6 +102,7 @@ export class World {
     this.client = this.startClient()
     for (const fault of plan.faults) this.at(fault.at, () => this.happen(fault))
     this.at(plan.healAt, () => this.heal())
+    for (const at of plan.extras.refusals) this.at(at, () => this.refuse(true))
   }
 
   /** Until everything is over. Throws a Failure. */
@@ -118,7 +132,9 @@ export class World {
       require(at - this.startAt < RUN_MAX + (bound || 0), () =>
         `no end after ${RUN_MAX} ms: ${describeEnds(this.ends)}`)
     }
-    for (const end of this.ends) while (end.host.alive && end.session.readable) this.pump(end)
+    for (const end of this.ends) {
+      while (end.host.alive && end.session.readable && end.destroyed === 'no') this.pump(end)
+    }
     this.judge()
     this.secure?.judge((ms) => clock.advance(ms))
     const took = clock.now() - this.startAt
@@ -146,6 +162,7 @@ export class World {
       patience: this.survives ? Math.max(0, deliveredAt - healedAt) / bound || 0 : 0,
       ends,
       security: this.secure?.totals,
+      extras: this.extras,
       hash: this.hash,
     }
   }
@@ -162,7 +179,7 @@ export class World {
         transport,
         config,
         limits: resolveLimits({ maxMemory: plan.maxMemory }),
-        codec: undefined,
+        codec: codecOf(plan.extras.codec, new Prng(plan.seed ^ 0xc0dec), () => this.healed),
         cipher,
         fec: requireFec(plan.fec.server),
         scheduler,
@@ -170,7 +187,7 @@ export class World {
         hasBacklog: () => true,
         channels: plan.channels,
         onSessions: (sessions, peer) => {
-          const flows = this.secure?.flowsOf(peer) ?? this.flows
+          const flows = this.secure?.flowsOf(peer)
           for (const [i, session] of sessions.entries()) this.addEnd(host, session, i, traffic, flows)
         },
       })
@@ -229,7 +246,7 @@ export class World {
     return new ClientPath<PeerAddress>({
       transport: host.transport,
       peer,
-      codec: undefined,
+      codec: codecOf(plan.extras.codec, new Prng(plan.seed ^ 0x0c0de), () => this.healed),
       cipher,
       fec: requireFec(plan.fec[host.side]),
       mtu,
@@ -312,20 +329,28 @@ export class World {
     session: KcpSession,
     channel: number,
     traffic: readonly Traffic[],
-    flows: Flows = this.secure?.flowsOf(undefined) ?? this.flows,
+    flows: Flows | undefined = this.secure?.flowsOf(undefined),
   ): void {
     const { plan } = this
     const other: Side = host.side === 'client' ? 'server' : 'client'
     const stream = session.kcp.stream
-    const flowOf = (side: Side): Flow => {
-      flows[side][channel] ??= new Flow(plan.seed * 64 + channel * 2 + Number(side === 'client'), stream)
-      return flows[side][channel]
+    const make = (side: Side, age: number): Flow =>
+      new Flow((plan.seed + age * 0x9e3779b9) * 64 + channel * 2 + Number(side === 'client'), stream)
+    /** All that ends of this conversation have written, on one side of it. */
+    const written = (side: Side): Flow[] => {
+      if (flows !== undefined) return [(flows[side][channel] ??= make(side, 0))]
+      const key = `${side} ${session.conv}`
+      if (!this.flows.has(key)) this.flows.set(key, [])
+      return this.flows.get(key)!
     }
-    const trusted = this.secure !== undefined || (plan.story !== 'reborn' && plan.story !== 'damaged')
+    const own = written(host.side)
+    if (flows === undefined) own.push(make(host.side, this.ends.length))
+    const trusted = this.secure !== undefined || plan.story !== 'damaged'
     const mtu = this.secure !== undefined ? 1_500 : (other === 'client' ? plan.client : plan.server).kcp!.mtu!
     if (plan.startSn !== undefined) {
       session.kcp.snd.sndNxt = session.kcp.sndUna = plan.startSn[host.side]
       session.kcp.rcv.rcvNxt = plan.startSn[other]
+      session.kcp.peer.una = plan.startSn[host.side] | 0
     }
     const steered = plan.steered[host.side]
     // The readable engine has no controllers.
@@ -336,14 +361,29 @@ export class World {
       host,
       session,
       oracle: new Oracle(session, mtu),
-      flow: flowOf(host.side),
+      flow: own.at(-1)!,
       traffic: traffic[channel] ?? { sizes: [], at: [] },
-      reader: trusted ? new FlowReader(flowOf(other)) : undefined,
+      reader: trusted ? new PeerReader(() => written(other)) : undefined,
+      blurred: false,
+      destroyed: 'no',
+      challenges: 0,
+      closes: 0,
+      saidAll: false,
       written: 0,
       unsettled: 0,
       waiting: false,
     }
-    if (host.side === 'server' && end.flow.sizes.length > 0) this.begunAgain(channel)
+    if (host.side === 'server' && (own.length > 1 || end.flow.sizes.length > 0)) this.begunAgain(channel)
+    const challenge = session.kcp.challenge.bind(session.kcp)
+    session.kcp.challenge = () => {
+      end.challenges++
+      challenge()
+    }
+    const { onClosed } = session
+    session.onClosed = () => {
+      end.closes++
+      onClosed?.()
+    }
     host.ends.push(end)
     this.ends.push(end)
     const run = session.run.bind(session)
@@ -355,12 +395,12 @@ export class World {
     }
     session.onChange = () => {
       this.pump(end)
-      if (session.closed) host.scheduler.remove(session)
+      if (session.closed) this.over(end)
     }
     const [out, into] = [host.side, other].map(
       (side) => (this.unreliable[side][channel] ??= new UnreliableFlow()),
     )
-    if (trusted) session.onUnreliable = (payload) => into!.take(payload)
+    if (trusted && plan.story !== 'reborn') session.onUnreliable = (payload) => into!.take(payload)
     sendBeside(session, out!, plan.unreliable[host.side][channel] ?? { sizes: [], at: [] }, (ms, run) =>
       host.clock.setTimeout(run, Math.max(0, this.startAt + ms - this.clock.now())),
     )
@@ -372,7 +412,7 @@ export class World {
   /** Reads what there is, and writes what is ready. */
   private pump(end: End): void {
     const { host, session, flow, traffic } = end
-    if (!host.alive) return
+    if (!host.alive || end.destroyed !== 'no') return
     const now = host.clock.now()
     if (!host.deaf) this.readSome(end)
     while (session.open && session.writable && end.written < traffic.sizes.length) {
@@ -390,12 +430,55 @@ export class World {
       session.write(flow.next(size), now, ticket)
       host.scheduler.touch(session)
       end.oracle.check()
+      if (this.destroyIf(end, 'written')) return
     }
+    if (this.destroyIf(end, 'flushed') || this.destroyIf(end, 'finished')) return
     if (end.written === traffic.sizes.length && session.open) {
+      end.saidAll = true
       session.end(now)
       host.scheduler.touch(session)
     }
     if (this.secure !== undefined && host.side === 'client' && isOver(host)) this.secure.release(host.clock)
+  }
+
+  /** Destroys a session if its application does so here, and then the rest of its turn is over. */
+  private destroyIf(end: End, when: 'written' | 'flushed' | 'finished'): boolean {
+    const { session, traffic, written, host } = end
+    const wish = this.plan.extras.destroy[host.side]
+    if (wish?.when !== when || session.closed) return false
+    if (when === 'finished') {
+      if (!end.saidAll || !session.drained) return false
+    } else {
+      if (written < Math.ceil(wish.share * traffic.sizes.length)) return false
+      if (when === 'flushed' && !session.drained) return false
+    }
+    this.destroy(end, wish.error)
+    return true
+  }
+
+  /** As destroy() of a stream: what was acknowledged was said in peace, and anything else is broken off. */
+  private destroy(end: End, withError: boolean): void {
+    const { session, host, name } = end
+    if (session.closed || !host.alive || end.destroyed !== 'no') return
+    const now = host.clock.now()
+    const kindly = !withError && session.drained && session.used
+    this.story?.(`${this.time()} * ${name} is destroyed${kindly ? ', with everything acknowledged' : ''}`)
+    this.happened(kindly ? 'destroyed kindly' : 'destroyed')
+    end.destroyed = kindly ? 'kindly' : 'roughly'
+    if (kindly) session.close(now)
+    else session.abort(now, withError ? new KcpError('ERR_KCP_CLOSED', 'the application failed') : undefined)
+    host.scheduler.touch(session)
+    if (session.closed) this.over(end)
+  }
+
+  /** What a stream does when its session has ended. */
+  private over({ session, host, destroyed }: End): void {
+    host.scheduler.remove(session)
+    if (destroyed !== 'no') session.release()
+  }
+
+  private happened(what: string): void {
+    this.extras[what] = (this.extras[what] ?? 0) + 1
   }
 
   /** The ticket of a message that is only sent within a time; 0 for others. */
@@ -505,13 +588,43 @@ export class World {
     if (backAfter < 0) return
     this.after(backAfter, () => {
       if (host.side === 'client') {
-        // What it sent, it sends again; to a server that may know the first of it.
-        this.flows.client = []
+        // Its successor writes as much, to a server that may know of it.
+        if (this.plan.story === 'renewed') this.conv += this.plan.channels
         this.client = this.startClient()
       } else {
         this.server = this.startServer([])
       }
     })
+  }
+
+  /** Somebody on the path sends a datagram back to where it came from. */
+  private mirror(datagram: Uint8Array, from: PeerAddress, to: PeerAddress): void {
+    const { extras, cover } = this.plan
+    if (!extras.mirror || cover === 'none' || this.healed || this.mirroring) return
+    if (cover === 'checksum' && this.plan.story !== 'mirrored') return
+    this.happened('mirrored')
+    this.mirroring = true
+    this.network.inject(datagram.slice(), to, from)
+    this.mirroring = false
+  }
+
+  /** A datagram found nobody, or was lost: the host of a process that is gone says so, as far as the path lets it. */
+  private unreachable(): void {
+    if (this.server.alive || !this.plan.extras.icmp || this.blocked.toClient > 0) return
+    this.clock.setTimeout(() => this.refuse(false), this.conditions.toClient.delayMs ?? 0)
+  }
+
+  /** The client's socket hears that nobody listens; a forged refusal comes to sessions that are known to have a peer. */
+  private refuse(forged: boolean): void {
+    const { client } = this
+    if (!client.alive || client.clock.stalled || (forged && client.ends[0]?.session.heard !== true)) return
+    this.happened(forged ? 'forged refusals' : 'refusals')
+    const error = new KcpError('ERR_KCP_RESET', 'server:1 refused: nobody listens there')
+    for (const { session } of client.ends) {
+      session.refused(error, client.clock.now(), this.secure === undefined)
+      session.onChange?.()
+      client.scheduler.touch(session)
+    }
   }
 
   private after(ms: number, run: () => void): void {
@@ -575,7 +688,7 @@ export class World {
   /** The server's end of a channel is born a second time: what the first one said may be on its way still. */
   private begunAgain(channel: number): void {
     const client = this.client.ends[channel]
-    if (client !== undefined) client.reader = undefined
+    if (client !== undefined) client.blurred = true
   }
 
   /**
@@ -602,6 +715,8 @@ export class World {
   private get survives(): boolean {
     const { plan } = this
     if (plan.story !== 'steady') return false
+    // A peer that is more than an hour ahead of itself is taken for a successor.
+    if (plan.faults.some((one) => one.kind === 'step' && one.ms > SAME_CLOCK)) return false
     if (this.secure !== undefined) return true
     const unmet = this.server.ends.some(
       ({ session, reader }) =>
@@ -613,8 +728,8 @@ export class World {
   // ---- what must hold in the end ---------------------------------------------------------------------------
 
   /** Whether everything that this end is to get is here. */
-  private arrived({ reader, session, name }: End): boolean {
-    if (reader === undefined || session.closed) return true
+  private arrived({ reader, blurred, session, name }: End): boolean {
+    if (reader === undefined || blurred || session.closed) return true
     const [side, channel] = name.split(' ') as [Side, string]
     const sender = this.ends.find(
       (one) => one.name === `${side === 'client' ? 'server' : 'client'} ${channel}`,
@@ -666,33 +781,40 @@ export class World {
       const enough = segmentsOut <= PUSHES_MAX * first && repeats <= REDUNDANCY_MAX * segmentsOut
       require(enough, () => `${name}: ${segmentsOut} PUSHes and ${repeats} repeats of ${first} segments`)
     }
+    for (const end of ends) judgeEnd(end, this.unsureClocks)
+    if (this.plan.story !== 'damaged' && this.secure === undefined)
+      judgePairs(ends, this.plan, this.unsureClocks)
+    for (const { session, host } of ends) if (host.alive) session.release()
     for (const { acceptor, scheduler, alive } of [client, server]) {
       if (!alive) continue
       require(scheduler.size === 0, () => `${scheduler.size} sessions are still scheduled`)
       if (acceptor === undefined) continue
       require(acceptor.sessions === 0, () => `${acceptor.sessions} sessions are left`)
       require(acceptor.pendingSessions === 0, () => `${acceptor.pendingSessions} sessions are pending`)
-      if (this.survives && !this.unsureClocks)
-        require(acceptor.memoryUsed === 0, () => 'memory is not given back')
+      require(acceptor.memoryUsed === 0, () => `${acceptor.memoryUsed} bytes are not given back`)
+      require(acceptor['unreleased'] === 0, () => `${acceptor['unreleased']} places are not given back`)
     }
     if (!this.survives) return
     for (const end of ends) {
       const { session, name, reader } = end
       // Who has kept a first datagram until tombstones are over (a clock that jumps) begins it again, and nobody goes on.
-      const begun = reader !== undefined && ends.find((one) => one.name === name) === end
+      const begun = !end.blurred && ends.find((one) => one.name === name) === end
       if (this.secure !== undefined && !begun) continue
       // With channels a jump of hours in the middle may still end one of them early.
       if (this.unsureClocks && this.plan.channels > 1 && this.timedOut(session.conv)) continue
       if (this.unsureClocks) {
         require(reader!.done, () =>
-          `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${describeEnds(this.ends)}`)
+          `${name}: got ${reader!.messages} (${reader!.bytes} B)${describeEnds(this.ends)}`)
         continue
       }
-      require(session.closeError === undefined, () => `${name}: ${session.closeError}`)
-      require(['local', 'peer'].includes(session.closeReason!), () =>
-        `${name}: ended by ${session.closeReason}`)
+      // Nobody has told it that the peer has said all; it waited for more.
+      if (session.closeReason !== 'timeout' || !isMute(end, ends)) {
+        require(session.closeError === undefined, () => `${name}: ${session.closeError}`)
+        require(['local', 'peer'].includes(session.closeReason!), () =>
+          `${name}: ended by ${session.closeReason}`)
+      }
       require(reader!.done, () =>
-        `${name}: got ${reader!.messages} (${reader!.bytes} B) of ${reader!.flow.written} B${describeEnds(this.ends)}`)
+        `${name}: got ${reader!.messages} (${reader!.bytes} B)${describeEnds(this.ends)}`)
       compareCounts(end, ends, this.plan.startSn?.[end.host.side] ?? 0)
     }
   }
@@ -710,11 +832,13 @@ export class World {
     const bytes = this.plan.cover === 'checksum' ? datagram.subarray(20) : datagram
     const arrow = { send: '>', deliver: '<', drop: 'x' }[event] ?? event
     const text =
-      this.secure !== undefined
-        ? formatSecure(datagram)
-        : this.plan.cover === 'aead'
-          ? `<${datagram.length} B sealed>`
-          : formatDatagram(bytes, { conv: this.conv })
+      this.plan.extras.codec !== undefined
+        ? `<${datagram.length} B coded>`
+        : this.secure !== undefined
+          ? formatSecure(datagram)
+          : this.plan.cover === 'aead'
+            ? `<${datagram.length} B sealed>`
+            : formatDatagram(bytes, { conv: this.conv })
     this.story(`${this.time()} ${from} ${arrow} ${text}`)
   }
 
