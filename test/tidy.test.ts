@@ -99,6 +99,8 @@ const LONG: ReadonlySet<string> = new Set([
   'src/node/kcp-stream.ts',
   // The readable engine is read beside the one that it is a twin of.
   'test/reference/engine.ts',
+  // One simulated world: what happens in it goes through its clock, its hosts and its network.
+  'test/simulation/world.ts',
 ])
 
 /** Folders of test/ that mirror no room of src/. */

@@ -11,7 +11,7 @@ import { collapse, grow, shrinkOnSkip } from './congestion/classic.ts'
 import { DatagramWriter } from './datagram-writer.ts'
 import { EngineState } from './engine-state.ts'
 import { KcpError } from './errors.ts'
-import { KCP_LOG } from './log.ts'
+import { KCP_LOG, logInput } from './log.ts'
 import type { LossDetector } from './loss-detector.ts'
 import { requireReadable } from './memory.ts'
 import type { Repeats } from './repeats.ts'
@@ -171,8 +171,10 @@ export class Engine extends EngineState {
         continue
       }
       if (!recovered && (!hardening.freshWnd || seqDiff(una, this.una) >= 0)) this.rmtWnd = word >>> 16
-      if (una !== this.peer.una) this.peer.heard(una, this.clock)
-      if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
+      if (!this.peer.unproven) {
+        if (una !== this.peer.una) this.peer.heard(una, this.clock)
+        if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
+      }
 
       if (cmd === Command.Push) {
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len, una)
@@ -182,13 +184,15 @@ export class Engine extends EngineState {
         const genuine = snd.sentAt(sn, ts)
         if (una !== this.peer.una && hardening.strictAck && this.peer.tellsLoss(una, ts)) {
           if (genuine || this.proof.isChallenge(sn, ts)) {
-            // It has the number, and what was sent under it before went to a peer that is gone.
             this.peer.lost = true
             at += len
             continue
           }
         }
-        if (genuine) this.proof.echoed(ts)
+        if (genuine) {
+          this.proof.echoed(ts)
+          if (this.peer.unproven) this.believe(una)
+        }
         const answered = !genuine && this.proof.judge(sn, ts)
         if (!genuine) this.detector?.late(sn, ts)
         if (genuine || !hardening.strictAck) {
@@ -218,7 +222,7 @@ export class Engine extends EngineState {
         // What a WINS had to say were its wnd and una.
         this.probe.told++
       }
-      if (this.logMask !== 0) this.logInput(cmd, sn, ts, word >>> 16)
+      if (this.logMask !== 0) logInput(this, cmd, sn, ts, word >>> 16)
       at += len
     }
     // Too short to be a segment: upstream takes no notice of it.
@@ -238,14 +242,11 @@ export class Engine extends EngineState {
     return InputResult.Accepted
   }
 
-  private logInput(cmd: number, sn: number, ts: number, wnd: number): void {
-    if (cmd === Command.Push) this.log(KCP_LOG.IN_DATA, `input psh: sn=${sn >>> 0} ts=${ts >>> 0}`)
-    else if (cmd === Command.WindowAsk) this.log(KCP_LOG.IN_PROBE, 'input probe')
-    else if (cmd === Command.WindowTell) this.log(KCP_LOG.IN_WINS, `input wins: ${wnd}`)
-    else {
-      const rtt = seqDiff(this.clock, ts)
-      this.log(KCP_LOG.IN_ACK, `input ack: sn=${sn >>> 0} rtt=${rtt} rto=${this.rtt.rto}`)
-    }
+  /** The peer has answered something of ours: from here on it is believed. */
+  private believe(una: number): void {
+    this.peer.unproven = false
+    this.peer.heard(una, this.clock)
+    this.acknowledgeUpTo(una)
   }
 
   /** Segments before a faulty one stay applied; skips and the congestion window are left as they are. */
@@ -425,8 +426,12 @@ export class Engine extends EngineState {
       return
     }
     const ahead = seqDiff(sn, rcv.rcvNxt)
+    if (ahead >= 0 && peer.unproven) {
+      counters.outOfWindow++
+      return
+    }
     if (ahead < 0 || peer.isCautious(una, this.clock)) {
-      if (peer.isMisfit(sn, ts, this.clock, this.rtt.rto)) {
+      if (peer.isMisfit(sn, ts, this.clock)) {
         counters.outOfWindow++
         return
       }

@@ -6,10 +6,10 @@
  * proof, since una never goes back. And its clock is another one: that is a sign only, as clocks can be set.
  * @module
  */
-import { seqDiff, seqStep } from './seq.ts'
+import { seqDiff } from './seq.ts'
 
-/** Least time between two rounds of caution, ms: a peer whose clock was set back must not be shut out by its own repeats. */
-const CAUTION_PAUSE = 10_000
+/** After a misfit PUSHes within the window have to fit for so long, ms. */
+const CAUTION = 10_000
 
 export class Incarnation {
   /**
@@ -27,15 +27,24 @@ export class Incarnation {
   misfits = 0
   misfitSn = 0
   misfitTs = 0
-  /** Until then PUSHes within the window have to fit too, i32 ms. */
-  private cautiousUntil = 0
-  private cautious = false
+  /** When the latest came, i32 ms of the engine's clock. */
+  private misfitAt = 0
+  /**
+   * Of a client: nothing of the peer has shown yet that it answers us, and not a client that was here before. Then its una
+   * is not ours to believe, nor are its data.
+   */
+  unproven = false
 
   /** The peer wrote `una` in a segment that came at `now`. */
   heard(una: number, now: number): void {
     if (seqDiff(una, this.una) <= 0) return
     this.una = una
     this.unaAt = now
+  }
+
+  /** The peer was asked, and has its state: its clock is another one by now, and what it wrote was its own. */
+  settle(): void {
+    this.misfits = 0
   }
 
   /** Whether an ACK of something that was sent at `ts` with this una was made by a peer that lost its state. */
@@ -45,20 +54,17 @@ export class Incarnation {
 
   /** Whether a PUSH within the window is to be judged by its ts, though it is none that is here already. */
   isCautious(una: number, now: number): boolean {
-    if (this.misfits === 0) return false
-    return seqDiff(una, this.una) < 0 || (this.cautious && seqDiff(now, this.cautiousUntil) < 0)
+    return this.misfits > 0 && (seqDiff(una, this.una) < 0 || seqDiff(now, this.misfitAt) < CAUTION)
   }
 
   /**
    * Whether a PUSH is not the peer's, and notes it: one that is here already, or one within the window while caution is
-   * due. `rto`: caution lasts as long, ms.
+   * due.
    */
-  isMisfit(sn: number, ts: number, now: number, rto: number): boolean {
+  isMisfit(sn: number, ts: number, now: number): boolean {
     if (this.fits === null || this.fits(ts)) return false
-    if (this.misfits++ === 0 || seqDiff(now, this.cautiousUntil) > CAUTION_PAUSE) {
-      this.cautious = true
-      this.cautiousUntil = seqStep(now, rto)
-    }
+    this.misfits++
+    this.misfitAt = now
     this.misfitSn = sn >>> 0
     this.misfitTs = ts >>> 0
     return true

@@ -200,13 +200,14 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
   pipeline.link.traffic.onFault = report
   const bases: StreamBase[] = []
   let alive = channels
+  const clockOffset = randomU32()
   for (let i = 0; i < channels; i++) {
     const session = new KcpSession({
       conv: conv + i,
       config,
       role: 'client',
       mtu: path.mtu,
-      clockOffset: randomU32(),
+      clockOffset,
       now: clock.now(),
       send: pipeline.send,
       flushed: pipeline.flushed,

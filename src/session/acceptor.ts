@@ -528,11 +528,13 @@ export class Acceptor<Peer> {
     const name = this.nameOf(conv, entry)
     const origin = this.challenges.find(name, now)
     this.challenges.forget(name)
+    // A stateless challenge may have told the peer already where the clock begins.
+    const clockOffset = origin === undefined ? this.options.random() >>> 0 : seqAdd(origin, Math.floor(now))
     const sessions: KcpSession[] = []
     const group = { alive: channels }
     for (let i = 0; i < channels; i++) {
       sessions.push(
-        this.open(first + i, entry, pipeline, group, memory, now, sessions[0], origin, i === index),
+        this.open(first + i, entry, pipeline, group, memory, now, sessions[0], clockOffset, i === index),
       )
     }
     if (sessions.length > 1) {
@@ -550,7 +552,6 @@ export class Acceptor<Peer> {
     return { session: sessions[index]!, pipeline, group }
   }
 
-  /** `origin`: where the clock begins that a stateless challenge has told the peer already. */
   private open(
     conv: number,
     entry: PeerEntry<Peer>,
@@ -559,17 +560,17 @@ export class Acceptor<Peer> {
     memory: MemoryBudget,
     now: number,
     lead: KcpSession | undefined,
-    origin: number | undefined,
+    clockOffset: number,
     begun: boolean,
   ): KcpSession {
-    const { config, random, scheduler } = this.options
+    const { config, scheduler } = this.options
     const session = new KcpSession({
       conv,
       config,
       role: 'server',
       mtu: this.mtu,
       overhead: pipeline.overhead,
-      clockOffset: origin === undefined ? random() >>> 0 : seqAdd(origin, Math.floor(now)),
+      clockOffset,
       now,
       send: pipeline.send,
       flushed: pipeline.flushed,

@@ -22,12 +22,16 @@ export class NoticeJudge {
   dropped = 0
   /** Of these, such as a forger sends: they name no time of ours either, or came after too many of those. */
   misses = 0
-  readonly clock: PeerClock = new PeerClock()
+  readonly clock: PeerClock
   private readonly kcp: Kcp
 
-  /** @param kcp the engine of the session that the notices are for. */
-  constructor(kcp: Kcp) {
+  /**
+   * @param kcp the engine of the session that the notices are for.
+   * @param clock what is known of the peer's clock.
+   */
+  constructor(kcp: Kcp, clock: PeerClock = new PeerClock()) {
     this.kcp = kcp
+    this.clock = clock
   }
 
   /** Whether to heed a notice. */

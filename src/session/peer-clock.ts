@@ -36,6 +36,13 @@ export class PeerClock {
     this.known = true
   }
 
+  /** The peer has another clock by now: it was `ts` at `now`. */
+  set(ts: number, now: number): void {
+    this.ts = ts
+    this.at = this.since = now
+    this.known = true
+  }
+
   /** ms since the peer told a time. */
   age(now: number): number {
     return now - this.at

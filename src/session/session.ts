@@ -59,7 +59,10 @@ export interface SessionOptions {
   readonly role: 'client' | 'server'
   /** Largest datagram that `send` takes; at most the configuration's mtu. */
   readonly mtu?: number
-  /** Random u32 at which the session's ts clock starts. A secret: whoever echoes it receives what we send. */
+  /**
+   * Random u32 at which the session's ts clock starts, the same for all channels of a peer. A secret: a peer that echoes it
+   * receives what we send.
+   */
   readonly clockOffset: number
   readonly now: number
   /** Gets every datagram; lent for the call. `kcp` is who made it. */
@@ -179,6 +182,10 @@ const ASK_AGAIN = 1_000
  * §14.2.1). At 10 % loss each way all eight answers of a peer that is there are missing once in 600,000 times.
  */
 const REFUSALS = 8
+/** The same for a peer that has said all, and has all of ours, where only the answer to our Fin is missing. */
+const REFUSALS_AT_THE_END = 3
+/** After so long without a refusal they are counted anew, ms. */
+const REFUSAL_MEMORY = 10_000
 /** Least time between two refusals that count, ms. */
 const REFUSAL_INTERVAL = 100
 /** Of the time between two datagrams no more than this counts as time in which the peer was heard, ms. */
@@ -237,6 +244,8 @@ export class KcpSession implements Task {
   /** When everything was acknowledged after `end`. */
   private finishedAt = 0
   private flushing = false
+  /** Whether a PUSH of the peer's came on this channel. */
+  private heardPush = false
   /** Time of the latest `receive`. */
   private receivedAt = 0
   /** For how long the peer was heard, and nothing became readable that was begun; and when that was looked at last, ms. */
@@ -260,8 +269,9 @@ export class KcpSession implements Task {
   /** Refusals of the peer's host since it was heard last, and when the latest of them counted. */
   private refusals = 0
   private refusedAt: number = Number.NEGATIVE_INFINITY
-  /** When the first PUSH came that was not the peer's, since the peer was heard. */
+  /** When the first PUSH came that was not the peer's, since it was last known to have its state; and the latest. */
   private doubtedAt: number = Number.NEGATIVE_INFINITY
+  private misfitAt: number = Number.NEGATIVE_INFINITY
   /** Latest time that a PUSH was stored. */
   private dataAt: number
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
@@ -306,7 +316,8 @@ export class KcpSession implements Task {
     this.known = options.role === 'server'
     this.heardAt = this.ownHeardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
-    this.notices = new NoticeJudge(this.kcp)
+    // All channels of an end have one clock.
+    this.notices = new NoticeJudge(this.kcp, options.lead?.peerClock)
     // `now` of the call at hand: an engine's clock is u32, and ours is not.
     this.kcp.peer.fits = (ts) => this.notices.clock.fits(ts, this.receivedAt)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
@@ -361,7 +372,7 @@ export class KcpSession implements Task {
 
   /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
   get used(): boolean {
-    return this.kcp.proof.sentPush || this.notices.clock.known
+    return this.kcp.proof.sentPush || this.heardPush
   }
 
   /** Whether the peer's address is proven. */
@@ -574,16 +585,17 @@ export class KcpSession implements Task {
       this.finish('reset', error)
       return
     }
-    // All was said both ways, and only the answer to our Fin is missing: its process was done.
-    if (this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0) {
-      this.finish(this.endedFirst ?? 'peer', undefined)
-      return
-    }
-    if (this.lead.heardAt > this.refusedAt) this.refusals = 0
+    if (this.lead.heardAt > this.refusedAt || now - this.refusedAt > REFUSAL_MEMORY) this.refusals = 0
     if (now - this.refusedAt < this.refusalInterval) return
     this.refusedAt = now
     this.refusals++
-    if (final && this.refusals >= REFUSALS) this.finish('reset', error)
+    // All was said both ways, and only the answer to our Fin is missing: its process was done. If it is there all the same
+    // it may have missed our Fins.
+    const done = this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0
+    if (done && this.refusals >= REFUSALS_AT_THE_END) {
+      for (let i = PARTING_FINS; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
+      this.finish(this.endedFirst ?? 'peer', undefined)
+    } else if (final && this.refusals >= REFUSALS) this.finish('reset', error)
     else if (this.refusals === 1) this.ask(now)
   }
 
@@ -627,6 +639,9 @@ export class KcpSession implements Task {
     const heardTs = kcp.proof.heardTs
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
+    // A peer that has answered one channel has answered all. One that speaks first has nothing to answer.
+    const spoke = kcp.proof.sentPush || this.lead.kcp.proof.sentPush
+    kcp.peer.unproven = this.role === 'client' && spoke && !this.lead.known
     const { told } = kcp.probe
     const { answers } = kcp.proof
     const { misfits } = kcp.peer
@@ -638,13 +653,14 @@ export class KcpSession implements Task {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', 'the peer lost its state: it restarted'))
       return
     }
-    if (kcp.peer.misfits !== misfits) this.doubt(now)
+    if (kcp.proof.answers !== answers && this.doubted && kcp.peer.una !== 0) this.reassure(now)
+    if (kcp.peer.misfits > misfits) this.doubt(now)
     else if (result === InputResult.Accepted && current) {
       this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
       this.heard = this.lead.heard = true
       this.lead.heardAt = this.ownHeardAt = now
     }
-    if (kcp.peer.una !== 0 || this.notices.clock.known) this.lead.known = true
+    if (!kcp.peer.unproven && (kcp.peer.una !== 0 || this.notices.clock.known)) this.lead.known = true
     if (kcp.rcv.starved !== undefined) this.starve(now)
     if (this.closed) return
     this.watchGrowth(kcp.rcvNxt !== rcvNxt, now)
@@ -659,6 +675,7 @@ export class KcpSession implements Task {
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
     const again = this.notices.clock.known && kcp.proof.heardTs !== heardTs
+    if (kcp.counters.segmentsIn !== stored || again) this.heardPush = true
     if (!recovered && (kcp.counters.segmentsIn !== stored || again))
       this.notices.clock.learn(kcp.proof.heardTs, now)
     if (kcp.proven) this.trust()
@@ -683,9 +700,19 @@ export class KcpSession implements Task {
       const reset = { conv: this.conv, kind: NoticeKind.Reset, sn: misfitSn, done: true } as const
       this.transmit(encodeNotice({ ...reset, code: CloseCode.Unknown, ts: undefined, echo: misfitTs }))
     }
+    this.misfitAt = now
     if (this.doubted) return
     this.doubtedAt = now
     this.ask(now)
+  }
+
+  /** The peer has its state, and answers: what did not fit was written by a clock that was set. */
+  private reassure(now: number): void {
+    const { peer } = this.kcp
+    this.peerClock.set(peer.misfitTs, this.misfitAt)
+    peer.settle()
+    this.doubtedAt = Number.NEGATIVE_INFINITY
+    this.lead.heardAt = now
   }
 
   private get refusalInterval(): number {
@@ -698,9 +725,16 @@ export class KcpSession implements Task {
     return this.refusals > 0 && this.refusedAt > this.lead.heardAt && this.askedAt < at ? at : NEVER
   }
 
-  /** Whether a PUSH came that is not the peer's, and nothing of the peer's since. */
+  /** Whether PUSHes came that are not the peer's, and it did not show since that it has its state. */
   private get doubted(): boolean {
-    return this.doubtedAt > this.lead.heardAt
+    return this.doubtedAt !== Number.NEGATIVE_INFINITY
+  }
+
+  /** It was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
+  private get acquitted(): boolean {
+    if (this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2) return false
+    this.doubtedAt = Number.NEGATIVE_INFINITY
+    return true
   }
 
   /** When to ask a doubted peer again, and when it is given up. */
@@ -837,7 +871,7 @@ export class KcpSession implements Task {
     this.openedAt = later(this.openedAt)
     this.dataAt = later(this.dataAt)
     this.finishedAt = later(this.finishedAt)
-    this.doubtedAt = later(this.doubtedAt)
+    if (this.doubted) this.doubtedAt = later(this.doubtedAt)
     this.headlessSince = later(this.headlessSince)
   }
 
@@ -936,7 +970,7 @@ export class KcpSession implements Task {
     const silence = now - this.lead.heardAt
     if (this.mayIdleOut && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT) {
+    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT && !this.acquitted) {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
     } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)

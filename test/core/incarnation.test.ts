@@ -19,21 +19,33 @@ test('an older una behind an echo of a later time is proof; behind an earlier ti
   deepEqual([peer.una, peer.tellsLoss(3, 1_200)], [5, true], 'an older una changes nothing')
 })
 
-test('caution: for one RTO from the first misfit, and not again for ten seconds', () => {
+test('caution: for ten seconds after a PUSH that does not fit, until the peer is known to have its state', () => {
   const peer = new Incarnation()
   peer.fits = (ts) => ts >= 100
   equal(peer.isCautious(0, 0), false)
-  equal(peer.isMisfit(0, 100, 0, 50), false)
-  equal(peer.isMisfit(0, 99, 0, 50), true)
+  equal(peer.isMisfit(0, 100, 0), false)
+  equal(peer.isMisfit(0, 99, 0), true)
   deepEqual([peer.misfitSn, peer.misfitTs, peer.misfits], [0, 99, 1])
-  equal(peer.isCautious(0, 49), true)
-  equal(peer.isCautious(0, 50), false)
-  peer.isMisfit(0, 99, 60, 50)
-  equal(peer.isCautious(0, 61), false, 'its own repeats do not shut a peer out')
-  peer.isMisfit(0, 99, 10_100, 50)
-  equal(peer.isCautious(0, 10_101), true)
+  equal(peer.isCautious(0, 9_999), true)
+  equal(peer.isCautious(0, 10_000), false)
+  peer.isMisfit(0, 99, 10_100)
+  equal(peer.isCautious(0, 20_000), true)
   peer.heard(1, 0)
-  equal(peer.isCautious(0, 20_000), true, 'an older una is a sign of its own')
+  equal(peer.isCautious(0, 30_000), true, 'an older una is a sign of its own')
+  peer.settle()
+  equal(peer.isCautious(0, 30_000), false)
+})
+
+test('a client believes no una and takes no data before something of its own was acknowledged to it', () => {
+  const t = Trace.hardened(FAST).at(1_000)
+  t.kcp.peer.unproven = true
+  t.send('mine').skip()
+  // What a server sends that has yet to hear that its client restarted.
+  t.at(1_010).input('push sn=0 una=1 "answer to another"').expect()
+  deepEqual([t.kcp.waitSnd(), t.kcp.rcvNxt, t.kcp.peer.una], [1, 0, 0])
+  t.at(1_011).input('push sn=4294967295 una=0 ""').expect('ack sn=4294967295')
+  t.at(1_020).input('ack sn=0 una=1 ts=1000 | push sn=0 una=1 "answer"').expect('ack sn=0')
+  deepEqual([t.kcp.waitSnd(), t.recv()], [0, 'answer'])
 })
 
 test('the ACK of a peer that restarted is not taken: what it names was never delivered', () => {

@@ -232,9 +232,11 @@ export class ReferenceEngine extends ReferenceReceiver {
         continue
       }
       if (!recovered && (!freshWnd || diff(una, this.sndUna) >= 0)) this.rmtWnd = wnd
-      this.peer.heard(una, this.now)
-      const first = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
-      this.leaveInFlight(this.sndBuf.slice(first < 0 ? this.sndBuf.length : first))
+      if (!this.peer.unproven) {
+        this.peer.heard(una, this.now)
+        const first = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
+        this.leaveInFlight(this.sndBuf.slice(first < 0 ? this.sndBuf.length : first))
+      }
 
       if (cmd === PUSH) this.acceptPush(segment, this.peer.isCautious(una, this.now))
       if (cmd === WASK) this.tellPending = true
@@ -246,6 +248,12 @@ export class ReferenceEngine extends ReferenceReceiver {
         continue
       }
       if (named === undefined) this.evidence?.arrivedLate(sn, ts)
+      if (named !== undefined && this.peer.unproven) {
+        this.peer.unproven = false
+        this.peer.heard(una, this.now)
+        const later = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
+        this.leaveInFlight(this.sndBuf.slice(later < 0 ? this.sndBuf.length : later))
+      }
       const [counts, timed] = this.judge(segment, named !== undefined)
       if (timed && !recovered && !(sampleOnce && counts)) this.sampleRtt(ts)
       if (!counts) continue

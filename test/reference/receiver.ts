@@ -51,7 +51,6 @@ export abstract class ReferenceReceiver {
   protected toldWnd: number | undefined
 
   abstract now: number
-  abstract readonly rto: number
   abstract readonly config: ResolvedKcpConfig
 
   get mss(): number {
@@ -94,7 +93,11 @@ export abstract class ReferenceReceiver {
     const { rcvWnd, hardening } = this.config
     const ahead = diff(sn, this.rcvNxt)
     const beyond = diff(sn, this.rcvNxt + rcvWnd) >= 0
-    if (!beyond && (ahead < 0 || cautious) && this.peer.isMisfit(sn, ts, this.now, this.rto)) {
+    if (!beyond && ahead >= 0 && this.peer.unproven) {
+      counters.outOfWindow++
+      return
+    }
+    if (!beyond && (ahead < 0 || cautious) && this.peer.isMisfit(sn, ts, this.now)) {
       counters.outOfWindow++
       return
     }

@@ -107,6 +107,7 @@ class Shadow {
     slow.rcvNxt = fast.rcvNxt
     slow.maxBytes = fast.rcv.maxBytes
     slow.peer.fits = fast.peer.fits
+    slow.peer.unproven = fast.peer.unproven
     slow.budget = this.budget = budgetOf(fast.rcv.budget)
   }
 
@@ -114,6 +115,7 @@ class Shadow {
   private follow(): void {
     const { fast, slow, budget } = this
     takeOver(budget)
+    slow.peer.unproven = fast.peer.unproven
     slow.allowance = fast.allowance
     slow.overhead = fast.overhead
     slow.askPending = fast.probe.askPending

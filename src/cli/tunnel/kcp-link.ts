@@ -57,7 +57,12 @@ export async function listenKcp(
   try {
     for (let port = listen.low; port <= listen.high; port++) {
       const listener = new KcpListener(
-        { ...session, maxConnections: maxSessions, verifyClient: () => links < maxSessions },
+        {
+          ...session,
+          maxConnections: maxSessions,
+          maxConnectionsPerHost: maxSessions,
+          verifyClient: () => links < maxSessions,
+        },
         (stream) => {
           links++
           stream.once('close', () => links--)
