@@ -27,6 +27,8 @@ export class Incarnation {
   misfits = 0
   misfitSn = 0
   misfitTs = 0
+  /** What another channel of the peer knows is reason to judge all PUSHes here. */
+  wary = false
   /** When the latest came, i32 ms of the engine's clock. */
   private misfitAt = 0
   /**
@@ -54,6 +56,7 @@ export class Incarnation {
 
   /** Whether a PUSH within the window is to be judged by its ts, though it is none that is here already. */
   isCautious(una: number, now: number): boolean {
+    if (this.wary) return true
     return this.misfits > 0 && (seqDiff(una, this.una) < 0 || seqDiff(now, this.misfitAt) < CAUTION)
   }
 

@@ -85,7 +85,7 @@ export class PathProof {
     if (!this.challenged) {
       this.challenged = true
       // Below every number in use, so that a peer that lost its state does not take it for data of a later time.
-      this.sn = seqDiff(sndUna, 0) >= 0 ? -1 : seqStep(sndUna, -1)
+      this.sn = sndUna >>> 0 < 2 ** 30 ? -1 : seqStep(sndUna, -1)
       this.from = now | 0
     } else if ((now - this.from) >>> 0 > CHALLENGE_SPAN) {
       this.from = this.to

@@ -60,8 +60,8 @@ export interface SessionOptions {
   /** Largest datagram that `send` takes; at most the configuration's mtu. */
   readonly mtu?: number
   /**
-   * Random u32 at which the session's ts clock starts, the same for all channels of a peer. A secret: a peer that echoes it
-   * receives what we send.
+   * Random u32 at which the session's ts clock starts; that of the `lead` is the clock of all channels. A secret: a peer that
+   * echoes it receives what we send.
    */
   readonly clockOffset: number
   readonly now: number
@@ -188,6 +188,8 @@ const REFUSALS_AT_THE_END = 3
 const REFUSAL_MEMORY = 10_000
 /** Least time between two refusals that count, ms. */
 const REFUSAL_INTERVAL = 100
+/** So long after a PUSH that does not fit the peer's clock, those of all channels have to, ms. */
+const CAUTION = 10_000
 /** Of the time between two datagrams no more than this counts as time in which the peer was heard, ms. */
 const GROWTH_STEP = 1_000
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
@@ -311,7 +313,7 @@ export class KcpSession implements Task {
     this.sendDatagram = options.send
     this.flushed = options.flushed
     this.path = options.path
-    this.clockBase = options.clockOffset - Math.floor(now)
+    this.clockBase = options.lead?.clockBase ?? options.clockOffset - Math.floor(now)
     this.lead = options.lead ?? this
     this.known = options.role === 'server'
     this.heardAt = this.ownHeardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
@@ -591,8 +593,8 @@ export class KcpSession implements Task {
     this.refusals++
     // All was said both ways, and only the answer to our Fin is missing: its process was done. If it is there all the same
     // it may have missed our Fins.
-    const done = this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0
-    if (done && this.refusals >= REFUSALS_AT_THE_END) {
+    if (this.allSaid) {
+      if (this.refusals < REFUSALS_AT_THE_END) return
       for (let i = PARTING_FINS; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
       this.finish(this.endedFirst ?? 'peer', undefined)
     } else if (final && this.refusals >= REFUSALS) this.finish('reset', error)
@@ -642,6 +644,9 @@ export class KcpSession implements Task {
     // A peer that has answered one channel has answered all. One that speaks first has nothing to answer.
     const spoke = kcp.proof.sentPush || this.lead.kcp.proof.sentPush
     kcp.peer.unproven = this.role === 'client' && spoke && !this.lead.known
+    // Where another channel knows the peer's clock, the first PUSH of this one has to fit it; so have all while any is in doubt.
+    const { peerClock, lead } = this
+    kcp.peer.wary = peerClock.known && (!this.heardPush || now - lead.misfitAt < CAUTION)
     const { told } = kcp.probe
     const { answers } = kcp.proof
     const { misfits } = kcp.peer
@@ -700,7 +705,7 @@ export class KcpSession implements Task {
       const reset = { conv: this.conv, kind: NoticeKind.Reset, sn: misfitSn, done: true } as const
       this.transmit(encodeNotice({ ...reset, code: CloseCode.Unknown, ts: undefined, echo: misfitTs }))
     }
-    this.misfitAt = now
+    this.misfitAt = this.lead.misfitAt = now
     if (this.doubted) return
     this.doubtedAt = now
     this.ask(now)
@@ -719,10 +724,17 @@ export class KcpSession implements Task {
     return Math.max(REFUSAL_INTERVAL, this.kcp.rtt.rto)
   }
 
+  /** Whether both ends have said all, and have it: only the answer to our Fin may be missing. */
+  private get allSaid(): boolean {
+    return this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0
+  }
+
   /** When to ask again because the peer's host refused: once for each refusal. */
   private get askRefusedAt(): number {
     const at = this.refusedAt + this.refusalInterval
-    return this.refusals > 0 && this.refusedAt > this.lead.heardAt && this.askedAt < at ? at : NEVER
+    return this.refusals > 0 && !this.allSaid && this.refusedAt > this.lead.heardAt && this.askedAt < at
+      ? at
+      : NEVER
   }
 
   /** Whether PUSHes came that are not the peer's, and it did not show since that it has its state. */
@@ -1268,6 +1280,9 @@ export class KcpSession implements Task {
           detail: { why: refusal.why },
         }),
       )
+    } else if (this.allSaid) {
+      // It is over there already.
+      this.finish(this.endedFirst ?? 'peer', undefined)
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
     }

@@ -629,7 +629,7 @@ export class ReferenceEngine extends ReferenceReceiver {
 
   /** Always the same number, below all in use: the peer acknowledges and drops it. */
   private challengeSn(): number {
-    const sn = diff(this.sndUna, 0) >= 0 ? 0xffff_ffff : u32(this.sndUna - 1)
+    const sn = this.sndUna < 2 ** 30 ? 0xffff_ffff : u32(this.sndUna - 1)
     this.challenge ??= { sn, from: this.now, to: this.now }
     const { challenge, now } = this
     if (u32(now - challenge.from) > 3_600_000) challenge.from = challenge.to

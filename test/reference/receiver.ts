@@ -146,7 +146,8 @@ export abstract class ReferenceReceiver {
   /** What this end takes of the budget: full segments, as a cell holds one however short it is. */
   private charge(): void {
     const { budget } = this
-    if (budget.limit === Number.POSITIVE_INFINITY) return
+    // What has no limit is not kept.
+    if (budget.limit >= 2 ** 31 - 1) return
     const held = this.rcvQueue.length + this.rcvBuf.length
     const cost = Math.max(this.rcvBytes, held * this.mss)
     const stuck = this.nextMessage() === undefined ? cost : 0

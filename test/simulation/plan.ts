@@ -357,9 +357,17 @@ function steeredOf(prng: Prng, overrides: Overrides): number | undefined {
 }
 
 function maxMemoryOf(prng: Prng, overrides: Overrides): number | undefined {
-  const drawn = prng.chance(0.05) ? spread(prng, 4_000, 200_000) : undefined
+  // What cannot be read may fill half of it, and a message must fit into that.
+  const drawn = prng.chance(0.05)
+    ? spread(prng, 4_000, 200_000) + 2 * CHANNELS_MOST * LARGEST_MESSAGE
+    : undefined
   return 'maxMemory' in overrides ? (overrides['maxMemory'] as number | undefined) : drawn
 }
+
+/** 255 fragments of a frame of Ethernet. */
+const LARGEST_MESSAGE = 255 * 1_500
+/** Most channels that a plan has. */
+const CHANNELS_MOST = 8
 
 /** Mostly all switches, as sessions have them; else none, or any. */
 function hardeningOf(prng: Prng): KcpHardening {
@@ -460,7 +468,10 @@ function sessionConfig(
   }
   if (prng.chance(0.2)) session['sendQueueLimit'] = spread(prng, 1, 100)
   if (prng.chance(0.2)) session['maxSendBytes'] = spread(prng, 100, 100_000)
-  if (prng.chance(0.2)) session['maxRecvBytes'] = spread(prng, 8_000, 200_000)
+  if (prng.chance(0.2)) {
+    // A message that cannot fit would end its conversation.
+    session['maxRecvBytes'] = spread(prng, 8_000, 200_000) + LARGEST_MESSAGE
+  }
   if (switches.chance(0.1)) session['flushInterval'] = spread(switches, 1, 200)
   if (switches.chance(0.05)) session['kcpGoPeer'] = true
   for (const [name, value] of Object.entries(overrides)) {

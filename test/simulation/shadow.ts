@@ -107,6 +107,7 @@ class Shadow {
     slow.rcvNxt = fast.rcvNxt
     slow.maxBytes = fast.rcv.maxBytes
     slow.peer.fits = fast.peer.fits
+    slow.peer.una = fast.peer.una
     slow.peer.unproven = fast.peer.unproven
     slow.budget = this.budget = budgetOf(fast.rcv.budget)
   }
@@ -116,6 +117,7 @@ class Shadow {
     const { fast, slow, budget } = this
     takeOver(budget)
     slow.peer.unproven = fast.peer.unproven
+    slow.peer.wary = fast.peer.wary
     slow.allowance = fast.allowance
     slow.overhead = fast.overhead
     slow.askPending = fast.probe.askPending
