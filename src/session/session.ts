@@ -742,9 +742,9 @@ export class KcpSession implements Task {
     return this.doubtedAt !== Number.NEGATIVE_INFINITY
   }
 
-  /** It was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
+  /** The peer is there, and it was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
   private get acquitted(): boolean {
-    if (this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2) return false
+    if (this.lead.heardAt <= this.doubtedAt || this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2) return false
     this.doubtedAt = Number.NEGATIVE_INFINITY
     return true
   }
