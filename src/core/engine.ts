@@ -171,10 +171,8 @@ export class Engine extends EngineState {
         continue
       }
       if (!recovered && (!hardening.freshWnd || seqDiff(una, this.una) >= 0)) this.rmtWnd = word >>> 16
-      if (!this.peer.unproven) {
-        if (una !== this.peer.una) this.peer.heard(una, this.clock)
-        if (seqDiff(una, snd.base) !== 0 || una !== this.una) this.acknowledgeUpTo(una)
-      }
+      const ours = una !== this.una || seqDiff(una, snd.base) !== 0
+      if (ours && !this.peer.unproven) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len, una)
@@ -191,6 +189,7 @@ export class Engine extends EngineState {
         }
         if (genuine) {
           this.proof.echoed(ts)
+          if (una !== this.peer.una) this.peer.heard(una, this.clock)
           if (this.peer.unproven) this.believe(una)
         }
         const answered = !genuine && this.proof.judge(sn, ts)
@@ -245,7 +244,6 @@ export class Engine extends EngineState {
   /** The peer has answered something of ours: from here on it is believed. */
   private believe(una: number): void {
     this.peer.unproven = false
-    this.peer.heard(una, this.clock)
     this.acknowledgeUpTo(una)
   }
 

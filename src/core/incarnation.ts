@@ -13,8 +13,8 @@ const CAUTION = 10_000
 
 export class Incarnation {
   /**
-   * The newest una that the peer itself wrote, i32. It may be behind the engine's: segments that wait behind a full
-   * receive queue are acknowledged one by one.
+   * The newest una that the peer itself wrote beside a time of ours, i32. It may be behind the engine's: segments that
+   * wait behind a full receive queue are acknowledged one by one, and an una alone can be forged.
    */
   una = 0
   /** When it was written, i32 ms of the engine's clock. */
@@ -37,7 +37,7 @@ export class Incarnation {
    */
   unproven = false
 
-  /** The peer wrote `una` in a segment that came at `now`. */
+  /** The peer wrote `una` in an ACK of a transmission of ours, which came at `now`. */
   heard(una: number, now: number): void {
     if (seqDiff(una, this.una) <= 0) return
     this.una = una

@@ -6,7 +6,7 @@
 import { configError } from '../core/config.ts'
 import type { KcpConnectOptions } from './dial.ts'
 import { KcpStream } from './kcp-stream.ts'
-import { withArguments } from './options.ts'
+import { refuseSurplus, withArguments } from './options.ts'
 
 /** A stream to a peer. Resolves once the local socket is ready; with `waitForPeer` once the peer has answered. */
 export function connect(options: KcpConnectOptions): Promise<KcpStream>
@@ -19,7 +19,9 @@ export async function connect(
   first: KcpConnectOptions | number,
   host?: string,
   rest?: Omit<KcpConnectOptions, 'port' | 'host'>,
+  ...surplus: readonly never[]
 ): Promise<KcpStream> {
+  refuseSurplus('connect', surplus)
   if (typeof first !== 'number') {
     const more: unknown = host ?? rest
     if (more !== undefined) {

@@ -41,6 +41,7 @@ import {
   readListenerOptions,
   readListenOptions,
   readSignal,
+  refuseSurplus,
   withArguments,
 } from './options.ts'
 import { secureServer } from './security.ts'
@@ -168,8 +169,13 @@ export class KcpListener
   #transportErrors = 0
 
   /** @param given the options of the sessions, and the limits; copied. Throws ERR_KCP_CONFIG. */
-  constructor(given: KcpListenerOptions = {}, onConnection?: (stream: KcpStream) => void) {
+  constructor(
+    given: KcpListenerOptions = {},
+    onConnection?: (stream: KcpStream) => void,
+    ...surplus: readonly never[]
+  ) {
     super({ captureRejections: true })
+    refuseSurplus('KcpListener', surplus)
     this[captureRejectionSymbol] = (error, event, ...args) => this.#onRejection(error, event, args)
     const options = readListenerOptions(given)
     if (onConnection !== undefined && typeof onConnection !== 'function') {
@@ -192,7 +198,9 @@ export class KcpListener
   static override async bind(
     address: Address,
     options: KcpListenerOptions & Omit<KcpListenOptions, 'host' | 'port'> = {},
+    ...surplus: readonly never[]
   ): Promise<KcpListener> {
+    refuseSurplus('bind', surplus)
     const { host, port } = parseAddress(address)
     return listen(withArguments('the options of bind', options, { port, host }))
   }
@@ -626,7 +634,9 @@ function parseListenArguments(words: readonly unknown[]): KcpListenOptions {
 export async function listen(
   options: KcpListenerOptions & KcpListenOptions = {},
   onConnection?: (stream: KcpStream) => void,
+  ...surplus: readonly never[]
 ): Promise<KcpListener> {
+  refuseSurplus('listen', surplus)
   const both = readBothOptions(options)
   return new KcpListener(both.listener, onConnection).listen(both.listen)
 }
@@ -640,6 +650,10 @@ export function createServer(
 export function createServer(
   first: KcpListenerOptions | ((stream: KcpStream) => void) = {},
   second?: (stream: KcpStream) => void,
+  ...surplus: readonly never[]
 ): KcpListener {
-  return typeof first === 'function' ? new KcpListener({}, first) : new KcpListener(first, second)
+  refuseSurplus('createServer', surplus)
+  if (typeof first !== 'function') return new KcpListener(first, second)
+  refuseSurplus('createServer, behind the handler,', [second])
+  return new KcpListener({}, first)
 }

@@ -15,7 +15,7 @@ import type { CloseReason, Expiring, KcpSession, SessionStats } from '../session
 import type { PeerAddress } from '../session/transport.ts'
 import type { Address } from './address.ts'
 import { dial, type KcpConnectOptions, parseConnectAddress, type StreamBase } from './dial.ts'
-import { readSignal, withArguments } from './options.ts'
+import { readSignal, refuseSurplus, withArguments } from './options.ts'
 import { KcpReadHalf, KcpWriteHalf } from './stream-halves.ts'
 import { type KcpReadOptions, type KcpSendOptions, type KcpStreamEvents, readTtl } from './stream-types.ts'
 import { enlist, handled, type Waiter } from './waiters.ts'
@@ -130,7 +130,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   /** `connect` with everything in one object. */
-  static async open(options: KcpConnectOptions): Promise<KcpStream> {
+  static async open(options: KcpConnectOptions, ...surplus: readonly never[]): Promise<KcpStream> {
+    refuseSurplus('open', surplus)
     const { bases, start } = await dial(options)
     const stream = KcpStream.join(bases)
     try {
@@ -143,7 +144,12 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   /** A stream to `address`; resolves once the local socket is ready (see `waitForPeer`). The conv is random. */
-  static async connect(address: Address, options: Partial<KcpConnectOptions> = {}): Promise<KcpStream> {
+  static async connect(
+    address: Address,
+    options: Partial<KcpConnectOptions> = {},
+    ...surplus: readonly never[]
+  ): Promise<KcpStream> {
+    refuseSurplus('connect', surplus)
     return KcpStream.open(
       withArguments('the options of connect', options, { ...parseConnectAddress(address) }),
     )
@@ -154,7 +160,9 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     address: Address,
     conv: number,
     options: Partial<KcpConnectOptions> = {},
+    ...surplus: readonly never[]
   ): Promise<KcpStream> {
+    refuseSurplus('connectWithConv', surplus)
     return KcpStream.connect(address, withArguments('the options of connect', options, { conv }))
   }
 
@@ -164,7 +172,9 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     options: Partial<KcpConnectOptions>,
     transport: NonNullable<KcpConnectOptions['transport']>,
     conv?: number,
+    ...surplus: readonly never[]
   ): Promise<KcpStream> {
+    refuseSurplus('connectWithTransport', surplus)
     return KcpStream.connect(address, withArguments('the options of connect', options, { transport, conv }))
   }
 
@@ -734,8 +744,9 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   }
 
   /**
-   * How long a session that is over is kept for its reader, ms since the latest read. As with TCP that is no matter of time
-   * for a reader that will come back; but nobody may have begun to read, or wait for a write that cannot go on.
+   * How long a session that is over is kept for its reader, ms since the latest read. After a proper end that is no matter
+   * of time, as with TCP; but nobody may have begun to read, or the reader may wait for a write that cannot go on, and what
+   * an error ended must not be kept forever for a program that reads no more.
    */
   get #readerPatience(): number {
     const { stallTimeout } = this.#session.config
@@ -744,7 +755,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     const reads = this.readableFlowing !== null || this.#received || this.listenerCount('readable') > 0
     // Nobody reads, and a write waits to hear that it failed.
     if (this.#unsent && !reads) return 0
-    if (stallTimeout === 0 || (reads && !this.#unsent)) return Number.POSITIVE_INFINITY
+    const clean = this.#session.closeError === undefined && !this.#unsent
+    if (stallTimeout === 0 || (reads && clean)) return Number.POSITIVE_INFINITY
     return stallTimeout
   }
 

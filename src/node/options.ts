@@ -3,9 +3,11 @@
  * socket is opened. What the caller changes later changes nothing.
  * @module
  */
+
 import type { Socket } from 'node:dgram'
 import type { BlockList } from 'node:net'
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
+import { KcpError } from '../core/errors.ts'
 import { optionNames, readOptions, requireMethods, requireOptions } from '../core/options.ts'
 import { type pickSessionConfig, sessionHint, sessionNames } from '../session/config.ts'
 import { requireCipher, requireFec } from '../session/fec-options.ts'
@@ -359,4 +361,16 @@ function requireVerifyClient(verifyClient: unknown): void {
 
 function requireBlockList(blockList: BlockList): void {
   requireMethods('blockList', blockList, 'a BlockList of node:net', ['check'])
+}
+
+/** Throws ERR_KCP_CONFIG for arguments that a call does not have: options behind an absent one would be lost in silence. */
+export function refuseSurplus(call: string, more: readonly unknown[]): void {
+  if (more.every((one) => one === undefined)) return
+  throw new KcpError(
+    'ERR_KCP_CONFIG',
+    `${call} got more arguments than it takes: give its options as one object, in their place`,
+    {
+      detail: { field: 'arguments', value: more.length, allowed: 'none' },
+    },
+  )
 }

@@ -25,21 +25,18 @@ export class PeerClock {
   /** When it told its first time, ms of our clock. */
   private since = 0
 
-  /** The peer's clock was `ts` when a segment left that arrived at `now`, ms. */
-  learn(ts: number, now: number): void {
+  /**
+   * The peer's clock was `ts` when a segment left that arrived at `now`, ms. `repeated`: it was here already, and anybody can
+   * make such a one up: it moves the clock by no more than a segment may be late.
+   */
+  learn(ts: number, now: number, repeated = false): void {
     const age = now - this.at
+    if (repeated && this.ahead(ts, now) > LATE) return
     // Of delayed and reordered segments the one that is furthest ahead knows best.
     if (this.known && age < MEMORY && seqDiff(ts, this.ts + age) < 0) return
     if (!this.known) this.since = now
     this.ts = ts
     this.at = now
-    this.known = true
-  }
-
-  /** The peer has another clock by now: it was `ts` at `now`. */
-  set(ts: number, now: number): void {
-    this.ts = ts
-    this.at = this.since = now
     this.known = true
   }
 

@@ -13,7 +13,7 @@
  * @module
  */
 
-import { configError } from '../core/config.ts'
+import { configError, MTU_MIN } from '../core/config.ts'
 import { InputResult } from '../core/engine.ts'
 import { KcpError, messageTooLarge } from '../core/errors.ts'
 import { Kcp } from '../core/kcp.ts'
@@ -658,7 +658,7 @@ export class KcpSession implements Task {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', 'the peer lost its state: it restarted'))
       return
     }
-    if (kcp.proof.answers !== answers && this.doubted && kcp.peer.una !== 0) this.reassure(now)
+    if (kcp.proof.answers !== answers && this.doubted && kcp.peer.una !== 0) this.reassure()
     if (kcp.peer.misfits > misfits) this.doubt(now)
     else if (result === InputResult.Accepted && current) {
       this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
@@ -681,8 +681,11 @@ export class KcpSession implements Task {
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
     const again = this.notices.clock.known && kcp.proof.heardTs !== heardTs
     if (kcp.counters.segmentsIn !== stored || again) this.heardPush = true
-    if (!recovered && (kcp.counters.segmentsIn !== stored || again))
-      this.notices.clock.learn(kcp.proof.heardTs, now)
+    if (!recovered && (kcp.counters.segmentsIn !== stored || again)) {
+      // By the clock that is known: the peer is there.
+      this.doubtedAt = Number.NEGATIVE_INFINITY
+      this.notices.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
+    }
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {
       this.giveUp(
@@ -711,13 +714,13 @@ export class KcpSession implements Task {
     this.ask(now)
   }
 
-  /** The peer has its state, and answers: what did not fit was written by a clock that was set. */
-  private reassure(now: number): void {
-    const { peer } = this.kcp
-    this.peerClock.set(peer.misfitTs, this.misfitAt)
-    peer.settle()
-    this.doubtedAt = Number.NEGATIVE_INFINITY
-    this.lead.heardAt = now
+  /**
+   * The peer has its state, and answers: what did not fit was forged, or written by a clock that was set. Until the next one
+   * what fits the window is taken, as ever.
+   */
+  private reassure(): void {
+    this.kcp.peer.settle()
+    this.doubtedAt = this.lead.misfitAt = Number.NEGATIVE_INFINITY
   }
 
   private get refusalInterval(): number {
@@ -744,7 +747,8 @@ export class KcpSession implements Task {
 
   /** The peer is there, and it was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
   private get acquitted(): boolean {
-    if (this.lead.heardAt <= this.doubtedAt || this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2) return false
+    if (this.lead.heardAt <= this.doubtedAt || this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2)
+      return false
     this.doubtedAt = Number.NEGATIVE_INFINITY
     return true
   }
@@ -807,7 +811,8 @@ export class KcpSession implements Task {
    * keep their size; a transport that lowers the mtu takes their datagrams all the same.
    */
   adoptMtu(mtu: number): void {
-    if (!this.closed && mtu !== this.kcp.mtu) this.kcp.setMtu(mtu)
+    // A path that is too narrow for any segment is loss.
+    if (!this.closed && mtu !== this.kcp.mtu && mtu >= MTU_MIN) this.kcp.setMtu(mtu)
   }
 
   /** The peer's address is proven, here or on another channel. */

@@ -287,10 +287,10 @@ export function session(prng: Prng, live: boolean = false): Subject {
   }
 
   const bounded = (): void => {
-    require(acceptor.sessions <= limits.maxConnections, `${acceptor.sessions} sessions`)
+    require(acceptor.sessions <= limits.maxConnections * channels, `${acceptor.sessions} sessions`)
     const { pendingSessions: pending } = acceptor
     // A group of channels is let in whole.
-    require(pending >= 0 && pending <= limits.maxPending + 2, `${pending} pending`)
+    require(pending >= 0 && pending <= (limits.maxPending + 2) * channels, `${pending} pending`)
     const { memoryUsed } = acceptor
     require(memoryUsed >= 0 && memoryUsed <= limits.maxMemory + 200_000, `${memoryUsed} bytes held`)
     let alive = acceptor.sessions

@@ -56,9 +56,9 @@ const DIFFERENCES: readonly Difference[] = [
   {
     how: ['destroy', 'destroy(error)'],
     at: 'other',
-    states: ['nothing is read'],
+    states: [...UNREAD_THERE],
     changes: ['error: no error > reset', 'close: no close > close'],
-    why: 'The same Reset; a stream that nobody has begun to read is kept for `stallTimeout`, and a TCP socket forever.',
+    why: 'The same Reset; what came is kept for a reader that reads no more for `stallTimeout`, and in a TCP socket forever.',
   },
   {
     how: ['destroySoon', 'close'],

@@ -44,12 +44,16 @@ test('whatever ends a session, what came before it is read first, and the error 
   }
   for (const [code, end] of Object.entries(endings)) {
     const world = new World()
-    const options = { ...fast, idleTimeout: code === 'ERR_KCP_TIMEOUT' ? 2_000 : 0, stallTimeout: 3_000 }
+    const options = {
+      ...fast,
+      idleTimeout: code === 'ERR_KCP_TIMEOUT' ? 2_000 : 0,
+      stallTimeout: code === 'ERR_KCP_DEAD_LINK' ? 3_000 : 60_000,
+    }
     const { client, server } = await world.pair({ ...options, keepAlive: 0 })
     for (let i = 0; i < 40; i++) await client.send(`message ${i}`)
     await world.within(client.flushed())
     end(client, server, world)
-    await world.run(10_000)
+    await world.run(4_000)
     equal(server.destroyed, false, `${code}: its reader has not read yet`)
     deepEqual(await readSlowly(world, server, 500), [40, code])
     ok(server.destroyed)

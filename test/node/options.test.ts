@@ -285,3 +285,23 @@ test('listen takes port, host and a callback as net.Server does, and a failure i
   await other.close()
   await rejects(createServer().listen(0, '127.0.0.1', 'callback' as never), { code: 'ERR_KCP_CONFIG' })
 })
+
+test('options behind the arguments that a call takes are refused: they may ask for a cipher', async () => {
+  const secret = { crypto: {} }
+  type Loose = (...words: unknown[]) => Promise<unknown>
+  const library = await import('../../src/index.ts')
+  const { connect, createServer, listen } = library as unknown as Record<string, Loose>
+  const stream = library.KcpStream as unknown as Record<string, Loose>
+  const listener = library.KcpListener as unknown as Record<string, Loose>
+  const refused = { code: 'ERR_KCP_CONFIG', message: /more arguments/ }
+  await rejects(connect!(9, '127.0.0.1', undefined, secret), refused)
+  await rejects(stream['connect']!('127.0.0.1:9', undefined, secret), refused)
+  await rejects(stream['connectWithConv']!('127.0.0.1:9', 5, undefined, secret), refused)
+  await rejects(
+    listen!({ port: 0 }, () => undefined, secret),
+    refused,
+  )
+  await rejects(listener['bind']!('127.0.0.1:0', undefined, secret), refused)
+  throws(() => createServer!(() => undefined, secret), refused)
+  throws(() => createServer!({}, () => undefined, secret), refused)
+})

@@ -233,7 +233,6 @@ export class ReferenceEngine extends ReferenceReceiver {
       }
       if (!recovered && (!freshWnd || diff(una, this.sndUna) >= 0)) this.rmtWnd = wnd
       if (!this.peer.unproven) {
-        this.peer.heard(una, this.now)
         const first = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
         this.leaveInFlight(this.sndBuf.slice(first < 0 ? this.sndBuf.length : first))
       }
@@ -248,9 +247,9 @@ export class ReferenceEngine extends ReferenceReceiver {
         continue
       }
       if (named === undefined) this.evidence?.arrivedLate(sn, ts)
+      if (named !== undefined) this.peer.heard(una, this.now)
       if (named !== undefined && this.peer.unproven) {
         this.peer.unproven = false
-        this.peer.heard(una, this.now)
         const later = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
         this.leaveInFlight(this.sndBuf.slice(later < 0 ? this.sndBuf.length : later))
       }

@@ -274,7 +274,8 @@ function amplify({ count }: Scale): { count: number; findings: string } {
       }
       clock.advance(prng.int(0, 900))
     }
-    clock.advance(20_000)
+    // Those that the application ended are remembered for a minute.
+    clock.advance(120_000)
     for (const peer of peers) {
       const [spent, got, sessions] = [bytesIn.get(peer) ?? 0, bytesOut.get(peer) ?? 0, born.get(peer) ?? 0]
       const allowed = 3 * spent + sessions * (8 * 24 + 20)

@@ -164,7 +164,7 @@ async function silence(
     async () => {
       // Buffers go some turns after what held them.
       after = await beset.ask<ServerReport>('gc')
-      return leftOver() <= 8 * MB
+      return leftOver() <= 8 * MB && after.stats.memoryUsed === 0
     },
     20_000,
     'their memory given back',
