@@ -7,6 +7,7 @@
  * @module
  */
 import { createHash } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type KcpListenerOptions, type KcpStream, listen } from '../../src/index.ts'
 import { HonestSessions, processorTime } from './echoes.ts'
 
@@ -14,6 +15,8 @@ type ServerOptions = KcpListenerOptions & {
   readonly port?: number
   /** ms between two looks at memory and counters, which take a while where there are many sessions. */
   readonly lookEvery?: number
+  /** Hex: the shared key of `security`. */
+  readonly psk?: string
 }
 
 export interface ServerReport {
@@ -24,6 +27,9 @@ export interface ServerReport {
   readonly external: number
   readonly peakSessions: number
   readonly peakPending: number
+  readonly peakMemory: number
+  /** Longest time for which the event loop stood still, ms. */
+  readonly longestTurn: number
   readonly handles: number
   /** Sessions that wait for a peer which told a window of 0. */
   readonly shut: number
@@ -33,7 +39,7 @@ export interface ServerReport {
   readonly closeEvents: Readonly<Record<string, number>>
 }
 
-const { port = 0, lookEvery = 100, ...options } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
+const { port = 0, lookEvery = 100, psk, ...options } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
 const tell = (message: object): void => void process.send?.(message)
 const closeEvents: Record<string, number> = {}
 
@@ -58,7 +64,8 @@ async function serve(stream: KcpStream): Promise<void> {
   for (let message = first; message !== null; message = await stream.recv()) await stream.send(message)
 }
 
-const listener = await listen({ host: '127.0.0.1', port, ...options }, (stream) => {
+const security = psk === undefined ? {} : { security: { psk: Buffer.from(psk, 'hex') } }
+const listener = await listen({ host: '127.0.0.1', port, ...options, ...security }, (stream) => {
   stream.once('close', (reason) => {
     closeEvents[reason] = (closeEvents[reason] ?? 0) + 1
     tell({ event: 'closed', conv: stream.conv, reason })
@@ -70,8 +77,12 @@ const listener = await listen({ host: '127.0.0.1', port, ...options }, (stream) 
 let peakRss = 0
 let peakSessions = 0
 let peakPending = 0
+let peakMemory = 0
+const turns = monitorEventLoopDelay({ resolution: 5 })
+turns.enable()
 function look(): void {
-  const { sessions, pending } = listener.stats()
+  const { sessions, pending, memoryUsed } = listener.stats()
+  peakMemory = Math.max(peakMemory, memoryUsed)
   peakRss = Math.max(peakRss, process.memoryUsage.rss())
   peakSessions = Math.max(peakSessions, sessions)
   peakPending = Math.max(peakPending, pending)
@@ -97,7 +108,8 @@ process.on('message', (question: string) => {
   }
   if (question === 'baseline') {
     stretch()
-    peakRss = peakSessions = peakPending = 0
+    peakRss = peakSessions = peakPending = peakMemory = 0
+    turns.reset()
   }
   if (question === 'gc') globalThis.gc?.()
   look()
@@ -116,6 +128,8 @@ process.on('message', (question: string) => {
       external,
       peakSessions,
       peakPending,
+      peakMemory,
+      longestTurn: turns.max / 1e6,
       handles,
       shut,
       cpu: processorTime(),
