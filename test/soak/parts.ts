@@ -2,6 +2,7 @@
 import { kill, ports, stop } from './deaths.ts'
 import { flooding } from './flooding.ts'
 import { amplification, forging, notices } from './forging.ts'
+import { hogs } from './hogs.ts'
 import { churn, last, soak } from './lives.ts'
 import type { Part } from './part.ts'
 import { icmp } from './refusing.ts'
@@ -9,7 +10,7 @@ import { silent } from './silence.ts'
 
 export const PARTS: readonly Part[] = [
   // What strangers and bad peers do.
-  ...[flooding, amplification, forging, notices, silent, icmp],
+  ...[flooding, amplification, forging, notices, silent, icmp, hogs],
   // What happens to processes and sessions in a long life.
   ...[last, kill, stop, ports, churn, soak],
 ]

@@ -4,12 +4,14 @@
  *
  *     echo    every further message comes back       pour    it sends without end
  *     ignore  it does not read                       hash    a digest of all bytes, by IPC and to the peer
+ *     doze    it reads on two seconds later, and answers nothing
  * @module
  */
 import { createHash } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type KcpListenerOptions, type KcpStream, listen } from '../../src/index.ts'
 import { HonestSessions, processorTime } from './echoes.ts'
+import { sleep } from './part.ts'
 
 type ServerOptions = KcpListenerOptions & {
   readonly port?: number
@@ -47,6 +49,11 @@ async function serve(stream: KcpStream): Promise<void> {
   const first = await stream.recv()
   const word = String(first)
   if (word === 'ignore') return
+  if (word === 'doze') {
+    await sleep(2_000)
+    while ((await stream.recv()) !== null);
+    return
+  }
   if (word === 'pour') {
     const chunk = Buffer.alloc(1_000)
     for (;;) await stream.send(chunk)
