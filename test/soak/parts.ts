@@ -1,4 +1,5 @@
 /** All parts of the long runs, in the order in which they run. */
+import { crowd } from './crowd.ts'
 import { kill, ports, stop } from './deaths.ts'
 import { flooding } from './flooding.ts'
 import { amplification, forging, notices } from './forging.ts'
@@ -10,7 +11,7 @@ import { silent } from './silence.ts'
 
 export const PARTS: readonly Part[] = [
   // What strangers and bad peers do.
-  ...[flooding, amplification, forging, notices, silent, icmp, hogs],
+  ...[flooding, amplification, forging, notices, silent, icmp, hogs, crowd],
   // What happens to processes and sessions in a long life.
   ...[last, kill, stop, ports, churn, soak],
 ]

@@ -30,7 +30,7 @@ export interface ServerReport {
   readonly peakSessions: number
   readonly peakPending: number
   readonly peakMemory: number
-  /** Longest time for which the event loop stood still, ms. */
+  /** Longest time for which the event loop stood still since the last `baseline` or `turns`, ms. */
   readonly longestTurn: number
   readonly handles: number
   /** Sessions that wait for a peer which told a window of 0. */
@@ -116,7 +116,8 @@ process.on('message', (question: string) => {
   if (question === 'baseline') {
     stretch()
     peakRss = peakSessions = peakPending = peakMemory = 0
-    turns.reset()
+    // This turn counts, as long as it was, only when it is over.
+    setTimeout(() => turns.reset(), 50)
   }
   if (question === 'gc') globalThis.gc?.()
   look()
@@ -143,6 +144,7 @@ process.on('message', (question: string) => {
     },
     ...{ stats: listener.stats(), closeEvents },
   }
+  if (question === 'turns') turns.reset()
   tell({ event: question, ...report })
 })
 process.on('disconnect', () => process.exit())
