@@ -3,12 +3,10 @@
  * @module
  */
 import { ok } from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
 import { connect } from '../../src/index.ts'
 import { MB, type Part, quantile, type Resources, type Scale, sleep, until, within } from './part.ts'
+import { compile } from './programs.ts'
 import type { ServerReport } from './server.ts'
 
 /**
@@ -36,14 +34,6 @@ interface Flooded {
   readonly heardBytes: number
 }
 
-/** Compiles the flooder; undefined where there is no compiler. */
-function compile(use: Resources): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'kcp-io-flood-'))
-  use.defer(() => rmSync(folder, { recursive: true, force: true }))
-  const program = join(folder, 'flood')
-  return spawnSync('cc', ['-O2', '-o', program, 'test/soak/flood.c']).status === 0 ? program : undefined
-}
-
 /** Floods; `onSent` is called when the last datagram is on its way, six seconds before the end. */
 function run(
   program: string,
@@ -69,7 +59,7 @@ function run(
 }
 
 async function flood({ count, short }: Scale, use: Resources): Promise<{ count: number; findings: string }> {
-  const program = compile(use)
+  const program = compile(use, 'flood')
   if (program === undefined) return { count: 0, findings: 'skipped: no C compiler' }
   const server = use.start('server.js', { preset: 'fast' })
   const { port } = await server.next<{ port: number }>('listening')

@@ -4,16 +4,21 @@
  *
  *     echo    every further message comes back       pour    it sends without end
  *     ignore  it does not read                       hash    a digest of all bytes, by IPC and to the peer
+ *     doze    it reads on two seconds later, and answers nothing
  * @module
  */
 import { createHash } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type KcpListenerOptions, type KcpStream, listen } from '../../src/index.ts'
 import { HonestSessions, processorTime } from './echoes.ts'
+import { sleep } from './part.ts'
 
 type ServerOptions = KcpListenerOptions & {
   readonly port?: number
   /** ms between two looks at memory and counters, which take a while where there are many sessions. */
   readonly lookEvery?: number
+  /** Hex: the shared key of `security`. */
+  readonly psk?: string
 }
 
 export interface ServerReport {
@@ -24,6 +29,9 @@ export interface ServerReport {
   readonly external: number
   readonly peakSessions: number
   readonly peakPending: number
+  readonly peakMemory: number
+  /** Longest time for which the event loop stood still since the last `baseline` or `turns`, ms. */
+  readonly longestTurn: number
   readonly handles: number
   /** Sessions that wait for a peer which told a window of 0. */
   readonly shut: number
@@ -33,7 +41,7 @@ export interface ServerReport {
   readonly closeEvents: Readonly<Record<string, number>>
 }
 
-const { port = 0, lookEvery = 100, ...options } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
+const { port = 0, lookEvery = 100, psk, ...options } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
 const tell = (message: object): void => void process.send?.(message)
 const closeEvents: Record<string, number> = {}
 
@@ -41,6 +49,11 @@ async function serve(stream: KcpStream): Promise<void> {
   const first = await stream.recv()
   const word = String(first)
   if (word === 'ignore') return
+  if (word === 'doze') {
+    await sleep(2_000)
+    while ((await stream.recv()) !== null);
+    return
+  }
   if (word === 'pour') {
     const chunk = Buffer.alloc(1_000)
     for (;;) await stream.send(chunk)
@@ -58,7 +71,8 @@ async function serve(stream: KcpStream): Promise<void> {
   for (let message = first; message !== null; message = await stream.recv()) await stream.send(message)
 }
 
-const listener = await listen({ host: '127.0.0.1', port, ...options }, (stream) => {
+const security = psk === undefined ? {} : { security: { psk: Buffer.from(psk, 'hex') } }
+const listener = await listen({ host: '127.0.0.1', port, ...options, ...security }, (stream) => {
   stream.once('close', (reason) => {
     closeEvents[reason] = (closeEvents[reason] ?? 0) + 1
     tell({ event: 'closed', conv: stream.conv, reason })
@@ -70,8 +84,12 @@ const listener = await listen({ host: '127.0.0.1', port, ...options }, (stream) 
 let peakRss = 0
 let peakSessions = 0
 let peakPending = 0
+let peakMemory = 0
+const turns = monitorEventLoopDelay({ resolution: 5 })
+turns.enable()
 function look(): void {
-  const { sessions, pending } = listener.stats()
+  const { sessions, pending, memoryUsed } = listener.stats()
+  peakMemory = Math.max(peakMemory, memoryUsed)
   peakRss = Math.max(peakRss, process.memoryUsage.rss())
   peakSessions = Math.max(peakSessions, sessions)
   peakPending = Math.max(peakPending, pending)
@@ -97,7 +115,9 @@ process.on('message', (question: string) => {
   }
   if (question === 'baseline') {
     stretch()
-    peakRss = peakSessions = peakPending = 0
+    peakRss = peakSessions = peakPending = peakMemory = 0
+    // This turn counts, as long as it was, only when it is over.
+    setTimeout(() => turns.reset(), 50)
   }
   if (question === 'gc') globalThis.gc?.()
   look()
@@ -116,12 +136,15 @@ process.on('message', (question: string) => {
       external,
       peakSessions,
       peakPending,
+      peakMemory,
+      longestTurn: turns.max / 1e6,
       handles,
       shut,
       cpu: processorTime(),
     },
     ...{ stats: listener.stats(), closeEvents },
   }
+  if (question === 'turns') turns.reset()
   tell({ event: question, ...report })
 })
 process.on('disconnect', () => process.exit())
