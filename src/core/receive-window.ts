@@ -70,6 +70,9 @@ class Desk {
   }
 }
 
+/** The budget of windows that share none. */
+const UNLIMITED: MemoryBudget = Object.freeze({ used: 0, limit: NO_LIMIT })
+
 export class ReceiveWindow implements MemoryHolder {
   /** Next sn expected in order, as i32 (see seqStep). */
   private nextSn = 0
@@ -96,9 +99,8 @@ export class ReceiveWindow implements MemoryHolder {
 
   /** The cell of the datagram that is taken in; APART when it has none. */
   private cell: number = APART
-  private readonly share: MemoryShare = new MemoryShare()
-  /** Whether its budget has a limit; what has none is not kept up to date. */
-  private shares = false
+  /** What it has of a budget with a limit; one without is not kept up to date. */
+  private share: MemoryShare | undefined
   /** The segment that is farthest ahead, i32; meaningful while something is early. */
   private farthest = 0
   /**
@@ -119,11 +121,11 @@ export class ReceiveWindow implements MemoryHolder {
 
   /** What it shares with others, such as all windows of a listener. Set before anything is stored. */
   get budget(): MemoryBudget {
-    return this.share.budget
+    return this.share?.budget ?? UNLIMITED
   }
   set budget(budget: MemoryBudget) {
+    this.share ??= new MemoryShare()
     this.share.budget = budget
-    this.shares = budget.limit !== NO_LIMIT
   }
 
   /** Next sn expected in order. */
@@ -168,7 +170,7 @@ export class ReceiveWindow implements MemoryHolder {
   admits(ahead: number, len: number, last: boolean): boolean {
     const { maxBytes } = this
     const bytes = this.bytes + len
-    const fits = !this.shares || this.fits(len, last)
+    const fits = this.share === undefined || this.fits(this.share, len, last)
     if (ahead > 0) {
       if (!fits || maxBytes === NO_LIMIT) return fits
       const { slotSize } = this
@@ -181,9 +183,8 @@ export class ReceiveWindow implements MemoryHolder {
   }
 
   /** Whether the budget has room for a segment of `len` bytes. */
-  private fits(len: number, last: boolean): boolean {
-    const { budget } = this
-    const more = this.costOf(1, len) - this.share.taken
+  private fits({ budget, taken }: MemoryShare, len: number, last: boolean): boolean {
+    const more = this.costOf(1, len) - taken
     // The end of a message makes it readable.
     return more <= roomIn(budget) && (last || this.readable || !wouldStick(budget, more))
   }
@@ -207,7 +208,7 @@ export class ReceiveWindow implements MemoryHolder {
 
   /** Brings the budget up to date. */
   private charge(): void {
-    if (this.shares) this.share.settle(this, this.costOf(0, 0))
+    this.share?.settle(this, this.costOf(0, 0))
   }
 
   /**

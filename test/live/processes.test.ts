@@ -113,7 +113,7 @@ test('a killed server is noticed by its client: by timeout, or at once where the
   const options = {
     host: '127.0.0.1',
     preset: 'fast',
-    idleTimeout: 1_500,
+    idleTimeout: 5_000,
     keepAlive: 400,
     waitForPeer: true,
   } as const
