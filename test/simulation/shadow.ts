@@ -118,6 +118,7 @@ class Shadow {
     takeOver(budget)
     slow.peer.unproven = fast.peer.unproven
     slow.peer.wary = fast.peer.wary
+    slow.peer.misfits = fast.peer.misfits
     slow.allowance = fast.allowance
     slow.overhead = fast.overhead
     slow.askPending = fast.probe.askPending
