@@ -288,6 +288,8 @@ function amplify({ count }: Scale): { count: number; findings: string } {
     }
     for (const all of [bytesIn, bytesOut, born]) all.clear()
     equal(acceptor.sessions, 0, 'nothing is left of them')
+    // Those that the application refused are remembered, so that they do not begin again.
+    clock.advance(60_000)
     equal(acceptor.pendingSessions, 0)
     equal(acceptor.tombstones, 0)
     equal(acceptor.memoryUsed, 0)
