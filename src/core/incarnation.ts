@@ -44,7 +44,7 @@ export class Incarnation {
     this.unaAt = now
   }
 
-  /** The peer was asked, and has its state: its clock is another one by now, and what it wrote was its own. */
+  /** The peer was asked, and has its state: PUSHes within the window need not fit until the next misfit. */
   settle(): void {
     this.misfits = 0
   }

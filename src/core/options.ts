@@ -169,3 +169,9 @@ function editDistance(a: string, b: string): number {
   }
   return last[b.length]!
 }
+
+/** Whether `value` is a promise, or looks like one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
+  return typeof (value as { then?: unknown }).then === 'function'
+}

@@ -4,8 +4,9 @@
  * @module
  */
 import { KcpError } from '../core/errors.ts'
+import { isThenable } from '../core/options.ts'
 import type { Clock, DatagramHandler, DatagramTransport, PeerAddress } from '../session/transport.ts'
-import { asError, isThenable, messageOf, type ReportHook, settleQuietly } from './hooks.ts'
+import { asError, messageOf, type ReportHook, settleQuietly } from './hooks.ts'
 
 /** Longest wait for a transport to close, ms: 'close' of a stream must come. */
 const CLOSE_TIMEOUT = 1_000

@@ -3,6 +3,7 @@
  * process, and must not stay unheard either.
  * @module
  */
+import { isThenable } from '../core/options.ts'
 
 /** Reports that `hook` failed. Says each hook once. */
 export type ReportHook = (hook: string, error: unknown) => void
@@ -32,12 +33,6 @@ export function messageOf(error: unknown): string {
 /** Whatever was thrown, as an error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(messageOf(thrown))
-}
-
-/** Whether `value` is a promise, or looks like one. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
-  return typeof (value as { then?: unknown }).then === 'function'
 }
 
 /** Handles the rejection of what should not have been a promise; `onRejected` hears of it. */

@@ -8,6 +8,7 @@ import { captureRejectionSymbol, EventEmitter } from 'node:events'
 import type { BlockList } from 'node:net'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { isThenable } from '../core/options.ts'
 import { SecureCounters, type SecureServerTransport } from '../secure/index.ts'
 import { Acceptor, DropCounters } from '../session/acceptor.ts'
 import {
@@ -34,7 +35,7 @@ import {
   warnOfClamping,
 } from './dial.ts'
 import { GuardedTransport } from './guarded-transport.ts'
-import { asError, hookReporter, isThenable, type ReportHook, settleQuietly } from './hooks.ts'
+import { asError, hookReporter, type ReportHook, settleQuietly } from './hooks.ts'
 import { KcpStream } from './kcp-stream.ts'
 import {
   readBothOptions,

@@ -251,7 +251,7 @@ export class Acceptor<Peer> {
     const now = this.options.scheduler.clock.now()
     const victim = this.memory.victim(budget, this.mtu, now)
     if (victim === undefined) return
-    victim.session.exceed(now, 'maxMemory', victim.limit)
+    victim.session.exceed(now, victim.option, victim.limit)
     victim.session.onChange?.()
   }
 

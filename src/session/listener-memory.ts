@@ -22,6 +22,13 @@ interface Host {
   users: number
 }
 
+/** The conversation that gives way, and the limit that demands it. */
+export interface Victim {
+  readonly session: KcpSession
+  readonly option: 'maxMemory' | 'maxMemoryPerHost'
+  readonly limit: number
+}
+
 export class ListenerMemory {
   readonly total: MemoryBudget
   private readonly perHost: number
@@ -73,11 +80,7 @@ export class ListenerMemory {
    * the same host where it is the host's share that is used up. The one to end, and the limit; undefined: readers may
    * still make room.
    */
-  victim(
-    budget: MemoryBudget,
-    need: number,
-    now: number,
-  ): { session: KcpSession; limit: number } | undefined {
+  victim(budget: MemoryBudget, need: number, now: number): Victim | undefined {
     if (now - this.shortAt > SHORTAGE_PAUSE) this.shortSince = now
     this.shortAt = now
     const full = [this.total, budget].find(
@@ -85,6 +88,7 @@ export class ListenerMemory {
     )
     if (full === undefined) return undefined
     const { limit } = full
+    const option = full === this.total ? 'maxMemory' : 'maxMemoryPerHost'
     const stuck = largestHolder(full, ({ readable }) => !readable)
     let session = stuck && this.byWindow.get(stuck)
     if (session === undefined && now - this.lookedAt >= LOOK_INTERVAL) {
@@ -95,7 +99,7 @@ export class ListenerMemory {
         session = (largest && this.byWindow.get(largest)) ?? this.look(full, () => true)
       }
     }
-    return session && { session, limit }
+    return session && { session, option, limit }
   }
 
   /** The same among those that hold little each. */

@@ -7,6 +7,7 @@
  * @module
  */
 import { configError, MTU_MAX, MTU_MIN } from '../core/config.ts'
+import { isThenable } from '../core/options.ts'
 import { OpenResult, type PacketCipher } from '../crypto/packet-cipher.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 import { WorkBuffer } from './work-buffer.ts'
@@ -291,11 +292,6 @@ function requireDatagram(bytes: Uint8Array, limit: number): Uint8Array {
     throw new TypeError(`it returned ${bytes.length} bytes where ${limit} are the limit: see codec.overhead`)
   }
   return bytes
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (value === null || typeof value !== 'object') return false
-  return typeof (value as { then?: unknown }).then === 'function'
 }
 
 function shown(value: unknown): string {

@@ -746,7 +746,7 @@ export class KcpSession implements Task {
   }
 
   /** The peer is there, and it was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
-  private get acquitted(): boolean {
+  private acquit(): boolean {
     if (this.lead.heardAt <= this.doubtedAt || this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2)
       return false
     this.doubtedAt = Number.NEGATIVE_INFINITY
@@ -771,7 +771,7 @@ export class KcpSession implements Task {
   }
 
   /** Over: it needs more memory than there is for it. */
-  exceed(now: number, option: 'maxRecvBytes' | 'maxMemory', limit: number): void {
+  exceed(now: number, option: 'maxRecvBytes' | 'maxMemory' | 'maxMemoryPerHost', limit: number): void {
     if (this.closed) return
     const error = new KcpError(
       'ERR_KCP_LIMIT',
@@ -987,7 +987,7 @@ export class KcpSession implements Task {
     const silence = now - this.lead.heardAt
     if (this.mayIdleOut && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT && !this.acquitted) {
+    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT && !this.acquit()) {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
     } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)

@@ -10,6 +10,7 @@
  */
 import { Command, KCP_OVERHEAD, readU32, writeHeader, writeU32 } from '../core/segment.ts'
 import { seqAdd } from '../core/seq.ts'
+import { KeyedCounter } from './keyed-counter.ts'
 import { SipHash } from './siphash.ts'
 
 /**
@@ -44,7 +45,7 @@ export class StatelessChallenges {
   private readonly perHost: number
   /** By conversation, in order of time, so the first to expire come first. */
   private readonly proofs: Map<string, Proof> = new Map()
-  private readonly proofsByHost: Map<string, number> = new Map()
+  private readonly proofsByHost: KeyedCounter = new KeyedCounter()
   private sentAt: number = Number.NEGATIVE_INFINITY
   /** What is hashed: conv, epoch, and the peer's key in UTF-16. */
   private text: Uint8Array = new Uint8Array(8 + 2 * 64)
@@ -110,16 +111,14 @@ export class StatelessChallenges {
     const proof = this.proofs.get(name)
     if (proof === undefined) return
     this.proofs.delete(name)
-    const left = this.proofsByHost.get(proof.host)! - 1
-    if (left === 0) this.proofsByHost.delete(proof.host)
-    else this.proofsByHost.set(proof.host, left)
+    this.proofsByHost.add(proof.host, -1)
   }
 
   private remember(name: string, proof: Proof, now: number): void {
     this.expire(now)
     // A challenge may be answered twice.
     this.forget(name)
-    const ofHost = this.proofsByHost.get(proof.host) ?? 0
+    const ofHost = this.proofsByHost.get(proof.host)
     if (ofHost >= this.perHost) {
       this.dropped++
       return
@@ -133,7 +132,7 @@ export class StatelessChallenges {
     }
     this.answered++
     this.proofs.set(name, proof)
-    this.proofsByHost.set(proof.host, ofHost + 1)
+    this.proofsByHost.add(proof.host, 1)
   }
 
   private expire(now: number): void {

@@ -46,7 +46,11 @@ test('where the share of a host is used up, one of that host gives way: the larg
   holding(memory, 'a', 30, true)
   const budget = large.kcp.rcv.budget
   equal(budget.used, 59 * MSS)
-  deepEqual(memory.victim(budget, 2 * MSS, 1_000), { session: large, limit: 60 * MSS })
+  deepEqual(memory.victim(budget, 2 * MSS, 1_000), {
+    session: large,
+    option: 'maxMemoryPerHost',
+    limit: 60 * MSS,
+  })
   memory.delete(large)
   large.release()
   deepEqual(memory.victim(budget, 40 * MSS, 1_001)?.session, small, 'also one that holds little')
