@@ -5,6 +5,7 @@
  */
 import { mix32, Prng } from '../../src/sim/prng.ts'
 import { CODECS, type CodecKind } from './codec.ts'
+import { type CrowdPlan, crowdOf } from './crowd.ts'
 import type { Overrides, Side, Story, Traffic } from './plan.ts'
 
 /** When an application destroys its session, and whether it does so with an error. */
@@ -32,6 +33,8 @@ export interface Extras {
   readonly icmp: boolean
   /** Whether somebody sends both ends their own datagrams back, until the path heals. */
   readonly mirror: boolean
+  /** A host that opens many conversations with messages that never end. */
+  readonly crowd: CrowdPlan | undefined
 }
 
 /** Below the eight refusals after which a session believes in the end of its peer. */
@@ -96,6 +99,7 @@ export function extrasOf(
     refusals: forges ? refusals.sort((a, b) => a - b) : [],
     icmp,
     mirror: mirror || story === 'mirrored',
+    crowd: off || secure || story !== 'steady' ? undefined : crowdOf(part(47), healAt),
   }
 }
 

@@ -255,6 +255,11 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
     channels === 1 && !DOORS.has(story) && where.chance(0.2) && security === undefined
       ? { client: nearWrap(where), server: nearWrap(where) }
       : undefined
+  // It speaks plain KCP, and needs a listener.
+  const crowd =
+    cover === 'none' && extras.codec === undefined && fec.server === undefined && startSn === undefined
+      ? extras.crowd
+      : undefined
   return {
     seed,
     story,
@@ -284,10 +289,10 @@ export function planOf(seed: number, overrides: Overrides = {}): Plan {
       server: unreliableOf(part(22), channels, healAt, overrides),
     },
     steered: { client: steeredOf(part(23), overrides), server: steeredOf(part(24), overrides) },
-    maxMemory: maxMemoryOf(part(25), overrides),
+    maxMemory: maxMemoryOf(part(25), overrides) ?? (crowd === undefined ? undefined : CROWDED_MEMORY),
     readsPerTurn:
       (overrides['readsPerTurn'] as number | undefined) ?? (where.chance(0.3) ? where.int(1, 3) : 1e9),
-    extras,
+    extras: { ...extras, crowd },
   }
 }
 
@@ -364,6 +369,8 @@ function maxMemoryOf(prng: Prng, overrides: Overrides): number | undefined {
   return 'maxMemory' in overrides ? (overrides['maxMemory'] as number | undefined) : drawn
 }
 
+/** Enough for the client's windows and an eighth for the crowd, which can fill that. */
+const CROWDED_MEMORY = 8_000_000
 /** 255 fragments of a frame of Ethernet. */
 const LARGEST_MESSAGE = 255 * 1_500
 /** Most channels that a plan has. */

@@ -8,6 +8,7 @@ import { Kcp } from '../../src/core/kcp.ts'
 import { LossDetector } from '../../src/core/loss-detector.ts'
 import { RttEstimator } from '../../src/core/rtt.ts'
 import { ReplayWindow } from '../../src/secure/replay-window.ts'
+import { KeyedCounter } from '../../src/session/keyed-counter.ts'
 import { parseTrace } from '../../src/sim/trace.ts'
 import { parseArgs, wholeNumber } from '../support/args.ts'
 import { Flow, FlowReader } from './flow.ts'
@@ -190,6 +191,19 @@ test('settings change in some seeds, messages go out of band, and windows have m
   equal(planOf(9, { steered: false }).steered.client, undefined)
   const [moody, calm] = [true, false].map((steered) => runPlan(planOf(9, { steered })))
   ok(moody!.hash !== calm!.hash)
+})
+
+test('a host opens many conversations in some seeds, and taking more than its share would be noticed', () => {
+  const seed = 440
+  const outcome = runPlan(planOf(seed))
+  ok(outcome.extras['sessions of a crowd']! > 100, `seed ${seed}: ${JSON.stringify(outcome.extras)}`)
+  const { get } = KeyedCounter.prototype
+  try {
+    KeyedCounter.prototype.get = () => 0
+    throws(() => runPlan(planOf(seed)), /sessions of one host/)
+  } finally {
+    KeyedCounter.prototype.get = get
+  }
 })
 
 test('parts of a run add up', () => {

@@ -12,7 +12,7 @@ import { Acceptor } from '../../src/session/acceptor.ts'
 import { ClientPath } from '../../src/session/client-path.ts'
 import { type ResolvedSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
 import { requireFec } from '../../src/session/fec-options.ts'
-import { resolveLimits } from '../../src/session/listener-limits.ts'
+import { type AcceptorLimits, resolveLimits } from '../../src/session/listener-limits.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
 import { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
@@ -23,6 +23,7 @@ import { mix32, Prng } from '../../src/sim/prng.ts'
 import { formatDatagram } from '../../src/sim/trace.ts'
 import { codecOf } from './codec.ts'
 import { cipherOf } from './cover.ts'
+import { CROWD, Crowd } from './crowd.ts'
 import { isMute, judgeEnd, judgePairs } from './ends.ts'
 import { Flow } from './flow.ts'
 import { HostClock } from './host.ts'
@@ -66,6 +67,7 @@ export class World {
   /** What every end writes, by side and conv. */
   private readonly flows: Map<string, Flow[]> = new Map()
   private readonly secure: SecureLayer | undefined
+  private readonly crowd: Crowd | undefined
   private readonly unreliable: Record<Side, UnreliableFlow[]> = { client: [], server: [] }
   private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
   private readonly conditions: Record<Way, LinkConditions>
@@ -98,6 +100,17 @@ export class World {
       this.secure = new SecureLayer(plan, this.network, this.clock, (line) =>
         this.story?.(`${this.time()} ${line}`),
       )
+    const { crowd } = plan.extras
+    if (crowd !== undefined) {
+      this.crowd = new Crowd(crowd, {
+        transport: this.network.transport(CROWD.address, { port: CROWD.port }),
+        clock: this.clock,
+        server: SERVER,
+        limits: this.limits,
+        channels: plan.channels,
+      })
+      this.at(crowd.at, () => this.crowd!.start())
+    }
     this.server = this.startServer(plan.traffic.server)
     this.client = this.startClient()
     for (const fault of plan.faults) this.at(fault.at, () => this.happen(fault))
@@ -135,6 +148,7 @@ export class World {
     for (const end of this.ends) {
       while (end.host.alive && end.session.readable && end.destroyed === 'no') this.pump(end)
     }
+    this.crowd?.end()
     this.judge()
     this.secure?.judge((ms) => clock.advance(ms))
     const took = clock.now() - this.startAt
@@ -145,6 +159,7 @@ export class World {
       const why = session.closeReason ?? 'killed'
       ends[why] = (ends[why] ?? 0) + 1
     }
+    if (this.crowd !== undefined) this.extras['sessions of a crowd'] = this.crowd.admitted
     return {
       virtualMs: took,
       datagrams: this.network.counters.sent,
@@ -167,6 +182,13 @@ export class World {
     }
   }
 
+  private get limits(): AcceptorLimits {
+    return resolveLimits({
+      maxMemory: this.plan.maxMemory,
+      maxConnections: this.plan.extras.crowd === undefined ? undefined : 1_000,
+    })
+  }
+
   // ---- two processes ---------------------------------------------------------------------------------------
 
   private startServer(traffic: readonly Traffic[]): Host {
@@ -178,7 +200,7 @@ export class World {
       return new Acceptor<PeerAddress>({
         transport,
         config,
-        limits: resolveLimits({ maxMemory: plan.maxMemory }),
+        limits: this.limits,
         codec: codecOf(plan.extras.codec, new Prng(plan.seed ^ 0xc0dec), () => this.healed),
         cipher,
         fec: requireFec(plan.fec.server),
@@ -187,6 +209,10 @@ export class World {
         hasBacklog: () => true,
         channels: plan.channels,
         onSessions: (sessions, peer) => {
+          if (peer.address === CROWD.address) {
+            this.crowd!.admit(sessions, scheduler)
+            return
+          }
           const flows = this.secure?.flowsOf(peer)
           for (const [i, session] of sessions.entries()) this.addEnd(host, session, i, traffic, flows)
         },
@@ -199,6 +225,7 @@ export class World {
           host.clock.arrive(copy.length, () => {
             host.acceptor!.receive(copy, peer, host.clock.now())
             for (const { oracle } of host.ends) oracle.check()
+            this.crowd?.check(host.acceptor!)
             copy.fill(0xdd)
           })
         },
