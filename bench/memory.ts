@@ -170,6 +170,8 @@ async function watchCpu(ms: number): Promise<number> {
 
 // Forked by benchMemory above.
 if (process.send !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
+  // A benchmark that was killed leaves nothing running.
+  process.on('disconnect', () => process.exit())
   process.send(await measureSessions(Number(process.argv[2]), Number(process.argv[3])))
   process.exit(0)
 }
