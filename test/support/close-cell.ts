@@ -9,7 +9,7 @@
  * @module
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect as connectTcp, createServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -104,6 +104,7 @@ const HELLO = 1_000
 /** How long a cell is watched where an end may never close, and where both should, ms. */
 const STUCK = 5_000
 const PATIENCE = 25_000
+const ATTEMPTS = 3
 /** Errors of either kind in one word. */
 const CLASSES: Readonly<Record<string, string>> = {
   ECONNRESET: 'reset',
@@ -123,8 +124,8 @@ const CONFIG = {
   stallTimeout: 1_000,
   lingerTimeout: 2_000,
 } as const satisfies Partial<KcpConnectOptions>
-/** Where a process is killed, silence has to tell. */
-const HASTY = { ...CONFIG, idleTimeout: 1_500, keepAlive: 300 } as const
+/** Where a process is killed, silence has to tell; on a busy machine a turn of the event loop may take a second. */
+const HASTY = { ...CONFIG, idleTimeout: 3_000, keepAlive: 500 } as const
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -329,12 +330,8 @@ async function serve(kind: Kind, options: Options): Promise<Place> {
     close: async () => {
       listener.closeAllConnections()
       await listener.close()
-      try {
-        // A socket that was handed in is the program's to close.
-        if (own) socket.close()
-      } catch {
-        // The cell has closed it.
-      }
+      // A socket that was handed in is the program's to close.
+      if (own) closeIfOpen(socket)
     },
   }
 }
@@ -361,18 +358,34 @@ export function mayStay({ how, state }: Cell): boolean {
   return how === 'socket closed' || [actor, other].some((reads) => reads === 'never' || reads === 'paused')
 }
 
-/** Performs a cell; what each end saw. */
+/**
+ * Performs a cell; what each end saw. A conversation that ends before the cell's state is reached, as it may on a busy
+ * machine, says nothing about the cell: it begins again.
+ */
 export async function perform(kind: Kind, cell: Cell): Promise<Notes> {
-  return cell.how === 'killed' ? performKill(kind, cell) : performCall(kind, cell)
+  for (let left = ATTEMPTS; ; left--) {
+    const cleanup: Cleanup = []
+    try {
+      return await (cell.how === 'killed' ? performKill : performCall)(kind, cell, cleanup)
+    } catch (error) {
+      if (left === 1) throw error
+    } finally {
+      for (const undo of cleanup.reverse()) await undo()
+    }
+  }
 }
 
-async function performCall(kind: Kind, { who, how, state }: Cell): Promise<Notes> {
+/** What a cell has opened, to be closed in the opposite order. */
+type Cleanup = (() => unknown)[]
+
+async function performCall(kind: Kind, { who, how, state }: Cell, cleanup: Cleanup): Promise<Notes> {
   const { sends = 0, gets = 0, actor: actorReads = 'at once', other: otherReads = 'at once' } = STATES[state]!
   const own = how === 'socket closed' && kind !== 'tcp'
   const clientSocket = own ? createSocket('udp4') : undefined
   if (clientSocket !== undefined) {
     clientSocket.bind(0, '127.0.0.1')
     await once(clientSocket, 'listening')
+    cleanup.push(() => closeIfOpen(clientSocket))
   }
   const options: Options = {
     ...(how === 'socket closed' ? HASTY : CONFIG),
@@ -380,9 +393,12 @@ async function performCall(kind: Kind, { who, how, state }: Cell): Promise<Notes
     ...(clientSocket === undefined ? {} : { socket: clientSocket }),
   }
   const place = await serve(kind, options)
+  cleanup.push(place.close)
   const client = new End(await dial(kind, place.port, options))
+  cleanup.push(() => client.stream.destroy())
   client.stream.write(Buffer.alloc(HELLO))
   const server = new End(await place.accepted)
+  cleanup.push(() => server.stream.destroy())
   await settled(client.stream, server.stream)
   server.due = HELLO
 
@@ -424,15 +440,15 @@ async function performCall(kind: Kind, { who, how, state }: Cell): Promise<Notes
   await until(() => client.closed && server.closed, mayStay({ who, how, state }) ? STUCK : PATIENCE)
   // A second 'close' would come by now.
   await sleep(20)
-  const notes = { client: client.seen(), server: server.seen() }
-  for (const end of [client, server]) end.stream.destroy()
-  await place.close()
+  return { client: client.seen(), server: server.seen() }
+}
+
+function closeIfOpen(socket: UdpSocket): void {
   try {
-    clientSocket?.close()
+    socket.close()
   } catch {
     // The cell has closed it.
   }
-  return notes
 }
 
 /** Waits until what was sent to a stream that is not read lies there, or its sender waits for room. */
@@ -456,23 +472,27 @@ async function arrived(to: Duplex, from: Duplex, bytes: number): Promise<void> {
 
 // ---- a process that is killed ------------------------------------------------------------------------------
 
-async function performKill(kind: Kind, { who, state }: Cell): Promise<Notes> {
+async function performKill(kind: Kind, { who, state }: Cell, cleanup: Cleanup): Promise<Notes> {
   const { gets = 0 } = STATES[state]!
   const options: Options = { ...HASTY, allowHalfOpen: false }
   const place = who === 'client' ? await serve(kind, options) : undefined
+  if (place !== undefined) cleanup.push(place.close)
   const child = fork(fileURLToPath(import.meta.url), ['--victim', kind, String(place?.port ?? 0), state], {
     execArgv: [],
   })
+  cleanup.push(() => child.kill('SIGKILL'))
   const killed = once(child, 'exit')
   const said = listenTo(child)
   let survivor: End
   if (place === undefined) {
     const port = await said('listening')
     survivor = new End(await dial(kind, port, options))
+    cleanup.push(() => survivor.stream.destroy())
     survivor.stream.write(Buffer.alloc(HELLO))
     await settled(survivor.stream, undefined)
   } else {
     survivor = new End(await place.accepted)
+    cleanup.push(() => survivor.stream.destroy())
     await settled(undefined, survivor.stream)
     survivor.due = HELLO
   }
@@ -492,10 +512,7 @@ async function performKill(kind: Kind, { who, state }: Cell): Promise<Notes> {
   if (unread) survivor.readsLate()
   await until(() => survivor.closed, PATIENCE)
   await sleep(20)
-  const notes = { [who === 'client' ? 'server' : 'client']: survivor.seen() }
-  survivor.stream.destroy()
-  await place?.close()
-  return notes
+  return { [who === 'client' ? 'server' : 'client']: survivor.seen() }
 }
 
 interface Said {
