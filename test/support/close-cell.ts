@@ -121,7 +121,7 @@ const CLASSES: Readonly<Record<string, string>> = {
 const CONFIG = {
   preset: 'fast',
   idleTimeout: 20_000,
-  stallTimeout: 1_000,
+  stallTimeout: 2_500,
   lingerTimeout: 2_000,
 } as const satisfies Partial<KcpConnectOptions>
 /** Where a process is killed, silence has to tell; on a busy machine a turn of the event loop may take a second. */
