@@ -3,7 +3,7 @@
  * packages of all platforms as optional dependencies, and that of the platform that runs this.
  *
  * The repository's package.json does not name them: a lock file cannot hold a version that is not published yet.
- * `--built` packs what is built already.
+ * `--built` packs what is built already, `--package-only` leaves the platform's tarball out: it was packed elsewhere.
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ const { inFolder, outFolder, pack, packNative } = await import('./pack-native.mj
 const { nativePackages } = await import('../dist/node/native.js')
 
 const out = outFolder()
-console.log(packNative(out))
+if (!process.argv.includes('--package-only')) console.log(packNative(out))
 console.log(
   inFolder((folder) => {
     const words = ['pack', '--dry-run', '--ignore-scripts', '--json']
