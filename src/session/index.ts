@@ -22,13 +22,13 @@ export {
 } from './config.ts'
 export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './fec-options.ts'
 export { type AcceptorLimits, LIMIT_FIELDS, resolveLimits } from './listener-limits.ts'
+export type { Expiring } from './message-expiry.ts'
 export { peerKey, requireConv } from './peer.ts'
 export { PeerLink, Traffic } from './peer-link.ts'
 export { FecStats, type PathStats, Pipeline, type PipelineOptions, type Warn } from './pipeline.ts'
 export { Scheduler, type Task } from './scheduler.ts'
 export {
   type CloseReason,
-  type Expiring,
   KcpSession,
   type SessionOptions,
   type SessionPath,

@@ -21,6 +21,7 @@ import type { MemoryBudget } from '../core/memory-budget.ts'
 import { KCP_OVERHEAD, readU32, UNA_AT } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
+import { AddressValidation, PENDING_TIMEOUT } from './address-validation.ts'
 import {
   CloseCode,
   type CloseNotice,
@@ -30,10 +31,13 @@ import {
   NoticeKind,
 } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
+import { GrowthWatch } from './growth-watch.ts'
+import { type Expiring, MessageExpiry } from './message-expiry.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PeerClock } from './peer-clock.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
+import { WindowUpdates } from './window-updates.ts'
 
 /**
  * Why a session is over. `local`: we closed it. `peer`: the peer closed it. `timeout`: nothing was heard for
@@ -112,33 +116,11 @@ export interface SessionStats extends KcpStats, PathStats {
   readonly forgedNotices: number
 }
 
-/** A message that is of no use any more after some time. */
-export interface Expiring {
-  /** From when on it is not sent any more, whole ms of the session's clock. */
-  readonly expiresAt: number
-  /**
-   * Told once what became of it: it goes out now, its time was over before, or the session was. Comes from inside the
-   * session, which it must not call.
-   */
-  readonly settled: (outcome: 'sent' | 'expired' | 'closed') => void
-}
-
-/** Until its address is proven, a peer gets at most this many times what it sent. RFC 9000 §8. */
-const AMPLIFICATION = 3
-/** A session whose peer's address is not proven is forgotten after this much silence, ms. */
-export const PENDING_TIMEOUT = 5_000
 /**
  * A server's session that has heard later segments, but for this long not the first, was born in the middle of a
  * conversation: it began with a server that is gone. An honest first segment is sent five times in this time, ms.
  */
 const HEADLESS_TIMEOUT = 10_000
-/**
- * Address challenges that a peer gets for nothing: at once, after 250 and 500 ms, then every 750 ms; all within
- * PENDING_TIMEOUT. At 30 % loss each way all eight fail once in 200 times.
- */
-const CHALLENGES = 8
-const CHALLENGE_INTERVAL = 250
-const CHALLENGE_INTERVAL_MAX = 750
 /** Fins sent to a peer that does not answer; a stock peer never does. Two when nobody reads here any more. */
 const FINS = 4
 const FINS_OF_CLOSE = 2
@@ -149,8 +131,6 @@ const FIN_INTERVAL = 50
 const FIN_INTERVAL_MAX = 1_000
 /** Copies of a Reset: nothing repeats it when it is lost. */
 const RESETS = 3
-/** A window that opened again is told this often until data arrives: a lost WINS costs the peer up to 5 s. */
-const RETELLS = 5
 /**
  * The smallest receive window known (kcp-go's default). Until the peer told its own, no more than this is sent at once:
  * upstream guesses 128, and what a smaller window drops backs off again and again. Messages of this many fragments are
@@ -190,15 +170,10 @@ const REFUSAL_MEMORY = 10_000
 const REFUSAL_INTERVAL = 100
 /** So long after a PUSH that does not fit the peer's clock, those of all channels have to, ms. */
 const CAUTION = 10_000
-/** Of the time between two datagrams no more than this counts as time in which the peer was heard, ms. */
-const GROWTH_STEP = 1_000
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
 const DOUBT_TIMEOUT = 5_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
-
-/** Tickets are i32 and not 0. */
-const TICKET_MAX = 0x7fff_ffff
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -250,9 +225,7 @@ export class KcpSession implements Task {
   private heardPush = false
   /** Time of the latest `receive`. */
   private receivedAt = 0
-  /** For how long the peer was heard, and nothing became readable that was begun; and when that was looked at last, ms. */
-  private stuckFor = 0
-  private watchedAt = 0
+  private readonly growth = new GrowthWatch()
 
   private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
   private readonly path: SessionPath | undefined
@@ -282,13 +255,10 @@ export class KcpSession implements Task {
   private openedAt = 0
   private flushedAt: number
 
-  private wasProven: boolean
-  private challenges = 0
-  private challengeAt = 0
+  private readonly address: AddressValidation
   /** When the session was born, until the peer's first segment is here; then Infinity. */
   private headlessSince: number
-  private retells = 0
-  private retellAt = NEVER
+  private readonly windowUpdates = new WindowUpdates()
   /** The largest window that the peer told, segments. */
   private bestWnd = 0
   /** Something other than a lazy write waits for the next run. */
@@ -299,11 +269,8 @@ export class KcpSession implements Task {
   private acksWaited = false
   /** When lazily written data is due (`flushWrite: false`). */
   private writeAt = NEVER
-  /** Messages that expire and were neither sent nor given up yet, by ticket; made with the first one. */
-  private expiring: Map<number, Expiring> | undefined
-  private tickets = 0
-  /** None of them expires before. */
-  private expireAt = NEVER
+  /** Made with the first message that may expire. */
+  private expiry: MessageExpiry | undefined
 
   constructor(options: SessionOptions) {
     const { config, now } = options
@@ -333,10 +300,10 @@ export class KcpSession implements Task {
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
     // One address: what proved it for one channel proved it for all.
-    this.wasProven = options.role === 'client' || options.lead?.proven === true
+    const validated = options.role === 'client' || options.lead?.proven === true
+    this.address = new AddressValidation(this.kcp, validated)
     // A channel that was never used here may have been used by nobody.
     this.headlessSince = options.role === 'client' || options.begun === false ? NEVER : now
-    if (!this.wasProven) this.kcp.allowance = 0
     // The first flush of an engine only opens its congestion window.
     this.kcp.update(this.ts(now))
   }
@@ -379,7 +346,7 @@ export class KcpSession implements Task {
 
   /** Whether the peer's address is proven. */
   get proven(): boolean {
-    return this.wasProven
+    return this.address.validated
   }
 
   /** The clock that the peer writes its segments by. */
@@ -419,7 +386,7 @@ export class KcpSession implements Task {
       state: this.closed ? 'closed' : this.sending === 'open' ? 'open' : 'draining',
       closeReason: this.closeReason,
       idleMs: Math.max(0, now - this.lead.heardAt),
-      proven: this.wasProven,
+      proven: this.proven,
       forgedNotices: this.forgedNotices,
       ...this.path?.stats(),
     }
@@ -444,7 +411,7 @@ export class KcpSession implements Task {
     if (!this.open) throw this.closedError()
     this.requireFit(data.length)
     const { kcp } = this
-    const message = this.expiring?.get(ticket)
+    const message = this.expiry?.find(ticket)
     if (ticket !== 0 && message === undefined) return 0
     if (kcp.waitSnd() === 0) this.progressAt = now
     if (message === undefined) kcp.send(data)
@@ -461,14 +428,8 @@ export class KcpSession implements Task {
    */
   expect(message: Expiring): number {
     if (!this.open) throw this.closedError()
-    if (this.expiring === undefined) {
-      this.expiring = new Map()
-      this.kcp.onOutcome = (ticket, sent) => this.settle(ticket, sent ? 'sent' : 'expired')
-    }
-    this.tickets = (this.tickets % TICKET_MAX) + 1
-    this.expiring.set(this.tickets, message)
-    this.expireAt = Math.min(this.expireAt, message.expiresAt)
-    return this.tickets
+    this.expiry ??= new MessageExpiry(this.kcp)
+    return this.expiry.add(message)
   }
 
   /**
@@ -479,7 +440,7 @@ export class KcpSession implements Task {
    */
   sendUnreliable(data: Uint8Array): boolean {
     if (!this.open) throw this.closedError()
-    const { kcp, path, maxUnreliableSize } = this
+    const { path, maxUnreliableSize } = this
     if (path === undefined || maxUnreliableSize < 0) {
       throw configError('fec', undefined, '{ data, parity }, or security, for messages out of band')
     }
@@ -492,9 +453,7 @@ export class KcpSession implements Task {
     }
     // The listener knows nothing of a conversation that no reliable message has opened, and would drop this one.
     if (!this.lead.known) return false
-    const cost = data.length + path.outOfBandOverhead
-    if (cost > kcp.allowance) return false
-    kcp.allowance -= cost
+    if (!this.address.trySpend(data.length + path.outOfBandOverhead)) return false
     path.sendOutOfBand(this.conv, data)
     return true
   }
@@ -534,7 +493,7 @@ export class KcpSession implements Task {
    * gives itself away.
    */
   ask(now: number): void {
-    const known = this.kcp.peer.una !== 0 && this.wasProven
+    const known = this.kcp.peer.una !== 0 && this.proven
     // What is in flight may be all that the peer has not heard of: then both.
     if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
     if (known) this.kcp.challenge()
@@ -629,7 +588,7 @@ export class KcpSession implements Task {
     const { kcp } = this
     this.answering = true
     this.receivedAt = now
-    if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
+    this.address.credit(wireSize)
     if (datagram.length < KCP_OVERHEAD) {
       const notice = decodeNotice(datagram)
       const ours = notice?.conv === this.conv && this.config.lifecycle === 'fin'
@@ -675,7 +634,7 @@ export class KcpSession implements Task {
     if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
     if (kcp.counters.segmentsIn !== stored) {
       this.dataAt = now
-      this.retells = 0
+      this.windowUpdates.received()
     }
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
@@ -788,16 +747,9 @@ export class KcpSession implements Task {
    * and lets the conversation go on by nothing for `stallTimeout`, is not a slow one.
    */
   private watchGrowth(grown: boolean, now: number): void {
-    const { rcv } = this.kcp
-    const pause = Math.min(now - this.watchedAt, GROWTH_STEP)
-    this.watchedAt = now
     const { stallTimeout } = this.config
-    if (stallTimeout === 0 || rcv.queued + rcv.early === 0 || grown || rcv.peekSize() >= 0) this.stuckFor = 0
-    else {
-      this.stuckFor += pause
-      if (this.stuckFor >= stallTimeout) {
-        this.timeOut(now, `an incomplete message did not grow for ${stallTimeout} ms`, stallTimeout)
-      }
+    if (stallTimeout > 0 && this.growth.look(this.kcp.rcv, grown, now) >= stallTimeout) {
+      this.timeOut(now, `an incomplete message did not grow for ${stallTimeout} ms`, stallTimeout)
     }
   }
 
@@ -818,9 +770,8 @@ export class KcpSession implements Task {
   /** The peer's address is proven, here or on another channel. */
   trust(): void {
     // Its listener let go of one that is over.
-    if (this.wasProven || this.closed) return
-    this.wasProven = true
-    this.kcp.allowance = NEVER
+    if (this.proven || this.closed) return
+    this.address.markValidated()
     this.urgent = true
     this.onProven?.()
   }
@@ -830,17 +781,17 @@ export class KcpSession implements Task {
   run(now: number): boolean {
     this.kcp.keepTime(this.ts(now))
     // Before the application is asked for more: what expired made room.
-    if (now >= this.expireAt && !this.closed) this.expire(now)
+    if (this.expiry !== undefined && now >= this.expiry.at && !this.closed) this.expiry.run(now, this.ts(now))
     // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
     this.onChange?.()
     if (this.closed) return false
     this.judge(now)
     let again = false
     if (!this.closed) {
-      this.prove(now)
+      if (this.address.run(now)) this.urgent = true
       this.keepAlive(now)
       if (now >= this.trimAt) this.trim()
-      this.retell(now)
+      if (this.windowUpdates.run(this.kcp, now)) this.urgent = true
       const due = now >= this.retransmitAt(now) || now >= this.writeAt || now >= this.repeatAt(now)
       if (this.urgent || due) this.flush(now)
       else if (this.answering) again = this.answer(now)
@@ -856,16 +807,13 @@ export class KcpSession implements Task {
     let at = Math.min(
       this.retransmitAt(this.flushedAt),
       this.writeAt,
-      this.retellAt,
+      this.windowUpdates.at,
       this.repeatAt(this.flushedAt),
     )
     if (this.mayIdleOut) at = Math.min(at, this.lead.heardAt + this.idleLimit)
     at = Math.min(at, this.askAt, this.askForLastAt, this.doubtAt, this.askRefusedAt)
-    at = Math.min(at, this.trimAt, this.expireAt)
-    if (!this.wasProven) {
-      at = Math.min(at, this.pendingUntil)
-      if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
-    }
+    at = Math.min(at, this.trimAt, this.expiry?.at ?? NEVER)
+    at = Math.min(at, this.pendingUntil, this.address.challengeAt)
     at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
     if (kcp.waitSnd() > 0) {
       if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
@@ -943,7 +891,7 @@ export class KcpSession implements Task {
   private retransmitAt(now: number): number {
     const { kcp, flushedAt } = this
     // What the peer's unproven address is not worth waits for a datagram of the peer.
-    if (!this.wasProven && kcp.allowance < KCP_OVERHEAD + kcp.snd.lenOf(kcp.snd.base)) return NEVER
+    if (!this.address.affordsOldest) return NEVER
     let wait = NEVER
     const ts = this.ts(now)
     if (kcp.hasTimer) wait = seqDiff(kcp.timerAt, ts)
@@ -956,30 +904,7 @@ export class KcpSession implements Task {
   /** When repeats leave on their own. */
   private repeatAt(now: number): number {
     const at = this.kcp.repeatAt
-    return at === undefined || !this.wasProven ? NEVER : Math.floor(now) + seqDiff(at, this.ts(now))
-  }
-
-  /** Gives up the messages whose time is over, in the engine's queue and in front of it. */
-  private expire(now: number): void {
-    const { kcp } = this
-    kcp.expire(this.ts(now))
-    this.expireAt = NEVER
-    for (const [ticket, { expiresAt }] of this.expiring!) {
-      if (now < expiresAt) this.expireAt = Math.min(this.expireAt, expiresAt)
-      else {
-        // The engine did not have it yet.
-        kcp.counters.expired++
-        this.settle(ticket, 'expired')
-      }
-    }
-  }
-
-  private settle(ticket: number, outcome: 'sent' | 'expired' | 'closed'): void {
-    const expiring = this.expiring!
-    const message = expiring.get(ticket)
-    expiring.delete(ticket)
-    if (expiring.size === 0) this.expireAt = NEVER
-    message?.settled(outcome)
+    return at === undefined || !this.proven ? NEVER : Math.floor(now) + seqDiff(at, this.ts(now))
   }
 
   private judge(now: number): void {
@@ -1022,7 +947,7 @@ export class KcpSession implements Task {
   private get pendingUntil(): number {
     // Both have finished; only the answer to our Fin is missing, and that is waited for in any case.
     const over = this.remoteFinal !== undefined && this.sending === 'notifying'
-    return this.wasProven || over ? NEVER : this.lead.heardAt + PENDING_TIMEOUT
+    return this.proven || over ? NEVER : this.lead.heardAt + PENDING_TIMEOUT
   }
 
   /** Until when what is left to send after an end waits for an acknowledgement. */
@@ -1037,20 +962,6 @@ export class KcpSession implements Task {
 
   private timeOut(now: number, message: string, timeout: number): void {
     this.giveUp(now, 'timeout', new KcpError('ERR_KCP_TIMEOUT', message, { detail: { timeout } }))
-  }
-
-  /** Has an unproven peer's address challenged, unless data that goes out now does the same. */
-  private prove(now: number): void {
-    if (this.wasProven || now < this.challengeAt) return
-    const { kcp } = this
-    // Beyond those it has to be worth it: what a peer sent pays for it.
-    if (this.challenges >= CHALLENGES && kcp.allowance < KCP_OVERHEAD + kcp.overhead) return
-    this.challengeAt = now + Math.min(CHALLENGE_INTERVAL_MAX, CHALLENGE_INTERVAL * 2 ** this.challenges)
-    this.challenges++
-    this.urgent = true
-    const acks = kcp.acks.count * KCP_OVERHEAD
-    const head = kcp.snd.queued > 0 ? KCP_OVERHEAD + kcp.snd.lenOf(kcp.sndNxt) : NEVER
-    if (this.challenges > 1 || acks + head > kcp.allowance) kcp.challenge()
   }
 
   /** Silence that ends the session, ms; 0: none. A half that waits for the other's end never waits for ever. */
@@ -1139,18 +1050,6 @@ export class KcpSession implements Task {
     this.path?.trim()
   }
 
-  /** A window that opened again is told until data comes, as long as the peer may still believe it closed. */
-  private retell(now: number): void {
-    if (this.retells === 0) {
-      this.retellAt = NEVER
-    } else if (now >= this.retellAt) {
-      this.retells--
-      this.retellAt = this.retells > 0 ? now + this.kcp.rtt.rto : NEVER
-      this.kcp.probe.tellPending = true
-      this.urgent = true
-    }
-  }
-
   /** `told`: whether the window was to be told anyway, before this read. */
   private afterRead(size: number, told: boolean): void {
     this.bytesRead += size
@@ -1160,8 +1059,7 @@ export class KcpSession implements Task {
 
   private windowOpened(): void {
     this.urgent = true
-    this.retells = RETELLS
-    this.retellAt = this.flushedAt + this.kcp.rtt.rto
+    this.windowUpdates.opened(this.kcp, this.flushedAt)
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------
@@ -1219,12 +1117,8 @@ export class KcpSession implements Task {
   }
 
   private sendNotice(kind: NoticeKind, now: number, code: number = CloseCode.None): void {
-    if (!this.wasProven && kind !== NoticeKind.Reset) {
-      // A forger can say that he has finished; what that draws has to be paid for.
-      const size = NOTICE_SIZE + this.kcp.overhead
-      if (this.kcp.allowance < size) return
-      this.kcp.allowance -= size
-    }
+    // A forger can say that it has finished; what that draws has to be paid for.
+    if (kind !== NoticeKind.Reset && !this.address.trySpend(NOTICE_SIZE + this.kcp.overhead)) return
     this.transmit(this.notice(kind, now, code))
   }
 
@@ -1252,7 +1146,7 @@ export class KcpSession implements Task {
   private sendReset(now: number, code: number): void {
     if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.proof.sentPush)) return
     // A peer whose address is unproven is not worth more than one.
-    for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
+    for (let i = this.proven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
   }
 
   private heed(notice: CloseNotice, now: number): void {
@@ -1304,7 +1198,7 @@ export class KcpSession implements Task {
     this.closeReason = reason
     this.closeError = error
     this.lost = this.kcp.waitSnd() > 0
-    for (const ticket of this.expiring?.keys() ?? []) this.settle(ticket, 'closed')
+    this.expiry?.close()
     this.onClosed?.()
   }
 

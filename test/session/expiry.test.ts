@@ -4,7 +4,8 @@
  */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Expiring, KcpSession } from '../../src/session/session.ts'
+import type { Expiring } from '../../src/session/message-expiry.ts'
+import type { KcpSession } from '../../src/session/session.ts'
 import { SessionPair } from '../../src/sim/pair.ts'
 import { Prng } from '../../src/sim/prng.ts'
 

@@ -1,0 +1,40 @@
+/**
+ * Window updates: a window that opened again is advertised until data arrives. A lost WINS costs the peer up to 5 s, as it
+ * asks no sooner.
+ * @module
+ */
+import type { Kcp } from '../core/kcp.ts'
+
+/** Advertisements of one opening. */
+const UPDATES = 5
+const NEVER = Number.POSITIVE_INFINITY
+
+export class WindowUpdates {
+  /** When the next update is due, ms. */
+  at: number = NEVER
+  private left = 0
+
+  /** The window opened. The engine advertises it in the next flush, `flushedAt` is the time of the latest one. */
+  opened(kcp: Kcp, flushedAt: number): void {
+    this.left = UPDATES
+    this.at = flushedAt + kcp.rtt.rto
+  }
+
+  /** Data came: the peer knows that the window is open. */
+  received(): void {
+    this.left = 0
+  }
+
+  /** Returns whether an update has to be flushed. */
+  run(kcp: Kcp, now: number): boolean {
+    if (this.left === 0) {
+      this.at = NEVER
+      return false
+    }
+    if (now < this.at) return false
+    this.left--
+    this.at = this.left > 0 ? now + kcp.rtt.rto : NEVER
+    kcp.probe.tellPending = true
+    return true
+  }
+}
