@@ -22,6 +22,7 @@ import { KCP_OVERHEAD, readU32, UNA_AT } from '../core/segment.ts'
 import { seqDiff } from '../core/seq.ts'
 import type { KcpStats } from '../core/stats.ts'
 import { AddressValidation, PENDING_TIMEOUT } from './address-validation.ts'
+import { CloseHandshake, type CloseHost, PARTING_FINS } from './close-handshake.ts'
 import {
   CloseCode,
   type CloseNotice,
@@ -121,14 +122,6 @@ export interface SessionStats extends KcpStats, PathStats {
  * conversation: it began with a server that is gone. An honest first segment is sent five times in this time, ms.
  */
 const HEADLESS_TIMEOUT = 10_000
-/** Fins sent to a peer that does not answer; a stock peer never does. Two when nobody reads here any more. */
-const FINS = 4
-const FINS_OF_CLOSE = 2
-/** Copies of the last Fin of a close that nobody answered. */
-const PARTING_FINS = 2
-/** Least and longest time between two Fins, ms: some eight of them within the default lingerTimeout. */
-const FIN_INTERVAL = 50
-const FIN_INTERVAL_MAX = 1_000
 /** Copies of a Reset: nothing repeats it when it is lost. */
 const RESETS = 3
 /**
@@ -177,7 +170,7 @@ const MAX_ACKS = 1024
 
 const NEVER = Number.POSITIVE_INFINITY
 
-export class KcpSession implements Task {
+export class KcpSession implements Task, CloseHost {
   readonly conv: number
   readonly config: ResolvedSessionConfig
   readonly role: 'client' | 'server'
@@ -210,16 +203,7 @@ export class KcpSession implements Task {
   bytesWritten = 0
   bytesRead = 0
 
-  private sending: 'open' | 'draining' | 'notifying' | 'finished' = 'open'
-  /** Only the writing half was asked to end (false: the whole session). */
-  private halfClose = true
-  private remoteFinal: number | undefined
-  private endedFirst: 'local' | 'peer' | undefined
-  private finAcked = false
-  private fins = 0
-  private finAt = NEVER
-  /** When everything was acknowledged after `end`. */
-  private finishedAt = 0
+  private readonly closing: CloseHandshake
   private flushing = false
   /** Whether a PUSH of the peer's came on this channel. */
   private heardPush = false
@@ -247,8 +231,6 @@ export class KcpSession implements Task {
   /** When the first PUSH came that was not the peer's, since it was last known to have its state; and the latest. */
   private doubtedAt: number = Number.NEGATIVE_INFINITY
   private misfitAt: number = Number.NEGATIVE_INFINITY
-  /** Latest time that a PUSH was stored. */
-  private dataAt: number
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
   private progressAt: number
   /** Latest time that the peer's window opened again. */
@@ -280,10 +262,11 @@ export class KcpSession implements Task {
     this.sendDatagram = options.send
     this.flushed = options.flushed
     this.path = options.path
+    this.closing = new CloseHandshake(this, now)
     this.clockBase = options.lead?.clockBase ?? options.clockOffset - Math.floor(now)
     this.lead = options.lead ?? this
     this.known = options.role === 'server'
-    this.heardAt = this.ownHeardAt = this.askedAt = this.dataAt = this.progressAt = this.flushedAt = now
+    this.heardAt = this.ownHeardAt = this.askedAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
     // All channels of an end have one clock.
     this.notices = new NoticeJudge(this.kcp, options.lead?.peerClock)
@@ -321,7 +304,7 @@ export class KcpSession implements Task {
 
   /** Whether the peer finished sending and everything of it was read. */
   get ended(): boolean {
-    return this.remoteFinal === this.kcp.rcvNxt && this.kcp.rcv.queued === 0
+    return this.closing.peerFinal === this.kcp.rcvNxt && this.kcp.rcv.queued === 0
   }
 
   /** Whether more may be written without waiting. */
@@ -336,12 +319,17 @@ export class KcpSession implements Task {
 
   /** Whether writing is still possible. */
   get open(): boolean {
-    return this.sending === 'open' && !this.closed
+    return this.closing.state === 'open' && !this.closed
   }
 
   /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
   get used(): boolean {
     return this.kcp.proof.sentPush || this.heardPush
+  }
+
+  /** The retransmission timeout, ms. */
+  get rto(): number {
+    return this.kcp.rtt.rto
   }
 
   /** Whether the peer's address is proven. */
@@ -383,7 +371,7 @@ export class KcpSession implements Task {
   stats(now: number): SessionStats {
     return {
       ...this.kcp.stats(),
-      state: this.closed ? 'closed' : this.sending === 'open' ? 'open' : 'draining',
+      state: this.closed ? 'closed' : this.closing.state === 'open' ? 'open' : 'draining',
       closeReason: this.closeReason,
       idleMs: Math.max(0, now - this.lead.heardAt),
       proven: this.proven,
@@ -504,18 +492,15 @@ export class KcpSession implements Task {
   /** No more writes: what is queued is still delivered, then the peer is told. Reading goes on. */
   end(now: number): void {
     if (!this.open) return
-    this.sending = 'draining'
+    this.closing.end()
     this.progressAt = now
-    this.endedFirst ??= 'local'
     this.urgent = true
   }
 
   /** Neither writes nor reads any more: as `end`, and over as soon as everything is acknowledged. */
   close(now: number): void {
     this.end(now)
-    this.halfClose = false
-    // Fins sent so far did not say that nobody reads here any more.
-    if (this.sending === 'notifying' || this.sending === 'finished') this.notify(now)
+    this.closing.endWhole(now)
     this.urgent = true
   }
 
@@ -554,8 +539,8 @@ export class KcpSession implements Task {
     // it may have missed our Fins.
     if (this.allSaid) {
       if (this.refusals < REFUSALS_AT_THE_END) return
-      for (let i = PARTING_FINS; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
-      this.finish(this.endedFirst ?? 'peer', undefined)
+      this.sendFins(PARTING_FINS, now)
+      this.finish(this.closing.endedFirst ?? 'peer', undefined)
     } else if (final && this.refusals >= REFUSALS) this.finish('reset', error)
     else if (this.refusals === 1) this.ask(now)
   }
@@ -566,9 +551,9 @@ export class KcpSession implements Task {
    */
   peerLeft(error: KcpError): void {
     if (this.closed) return
-    const mute = this.sending === 'finished' && !this.finAcked
-    if ((this.remoteFinal !== undefined || mute) && this.kcp.waitSnd() === 0)
-      this.finish(this.endedFirst ?? 'peer', undefined)
+    const mute = this.closing.state === 'finished' && !this.closing.finAcked
+    if ((this.closing.peerFinal !== undefined || mute) && this.kcp.waitSnd() === 0)
+      this.finish(this.closing.endedFirst ?? 'peer', undefined)
     else this.finish('reset', error)
   }
 
@@ -633,7 +618,7 @@ export class KcpSession implements Task {
     if (shut && kcp.rmtWnd > 0) this.openedAt = now
     if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
     if (kcp.counters.segmentsIn !== stored) {
-      this.dataAt = now
+      this.closing.received(now)
       this.windowUpdates.received()
     }
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
@@ -688,7 +673,7 @@ export class KcpSession implements Task {
 
   /** Whether both ends have said all, and have it: only the answer to our Fin may be missing. */
   private get allSaid(): boolean {
-    return this.remoteFinal !== undefined && this.sending !== 'open' && this.kcp.waitSnd() === 0
+    return this.closing.peerFinal !== undefined && this.closing.state !== 'open' && this.kcp.waitSnd() === 0
   }
 
   /** When to ask again because the peer's host refused: once for each refusal. */
@@ -795,7 +780,10 @@ export class KcpSession implements Task {
       const due = now >= this.retransmitAt(now) || now >= this.writeAt || now >= this.repeatAt(now)
       if (this.urgent || due) this.flush(now)
       else if (this.answering) again = this.answer(now)
-      this.closeStep(now)
+      const end = this.closing.run(now)
+      if (end === 'over') this.finish(this.closing.endedFirst ?? 'local', undefined)
+      else if (end === 'mute')
+        this.timeOut(now, `the peer sent nothing for ${this.idleLimit} ms, and no end`, this.idleLimit)
     }
     if (this.closed) this.onChange?.()
     return again
@@ -819,9 +807,7 @@ export class KcpSession implements Task {
       if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
       at = Math.min(at, this.lingerUntil)
     }
-    if (this.sending === 'notifying') at = Math.min(at, this.finAt)
-    if (this.sending === 'finished' && !this.finAcked) at = Math.min(at, this.muteUntil)
-    return at
+    return Math.min(at, this.closing.finAt, this.closing.muteAt)
   }
 
   forgive(ms: number, now: number): void {
@@ -834,15 +820,14 @@ export class KcpSession implements Task {
     this.progressAt = later(this.progressAt)
     this.revivedAt = later(this.revivedAt)
     this.openedAt = later(this.openedAt)
-    this.dataAt = later(this.dataAt)
-    this.finishedAt = later(this.finishedAt)
+    this.closing.shift(later)
     if (this.doubted) this.doubtedAt = later(this.doubtedAt)
     this.headlessSince = later(this.headlessSince)
   }
 
   /** The answer to a Fin that comes again after the end; undefined when the peer sent none. */
   farewell(): Uint8Array | undefined {
-    if (this.remoteFinal === undefined) return undefined
+    if (this.closing.peerFinal === undefined) return undefined
     return this.notice(NoticeKind.FinAck, this.flushedAt)
   }
 
@@ -946,7 +931,7 @@ export class KcpSession implements Task {
   /** When a peer whose address is not proven is forgotten. */
   private get pendingUntil(): number {
     // Both have finished; only the answer to our Fin is missing, and that is waited for in any case.
-    const over = this.remoteFinal !== undefined && this.sending === 'notifying'
+    const over = this.closing.peerFinal !== undefined && this.closing.state === 'notifying'
     return this.proven || over ? NEVER : this.lead.heardAt + PENDING_TIMEOUT
   }
 
@@ -954,7 +939,7 @@ export class KcpSession implements Task {
   private get lingerUntil(): number {
     // A peer that told that it is full is not gone, its reader is slow. Nobody waits for that after a whole close;
     // after half of one stallTimeout is the limit.
-    if (this.sending !== 'draining' || (this.halfClose && this.kcp.rmtWnd === 0)) return NEVER
+    if (this.closing.state !== 'draining' || (this.closing.half && this.kcp.rmtWnd === 0)) return NEVER
     // Nor is one that answers, but whose path drops the same segment again and again; stallTimeout ends that.
     const answers = this.kcp.rmtWnd > 0 && this.config.stallTimeout > 0 ? this.lead.heardAt : this.progressAt
     return Math.max(this.progressAt, this.openedAt, answers) + this.config.lingerTimeout
@@ -965,22 +950,22 @@ export class KcpSession implements Task {
   }
 
   /** Silence that ends the session, ms; 0: none. A half that waits for the other's end never waits for ever. */
-  private get idleLimit(): number {
+  get idleLimit(): number {
     const { idleTimeout, stallTimeout } = this.config
-    return idleTimeout === 0 && this.sending === 'finished' ? stallTimeout : idleTimeout
+    return idleTimeout === 0 && this.closing.state === 'finished' ? stallTimeout : idleTimeout
   }
 
   /** Whether silence can end the session: not when the peer has said that it is done, and has acknowledged all of ours. */
   private get mayIdleOut(): boolean {
-    return this.idleLimit > 0 && (this.remoteFinal === undefined || this.kcp.waitSnd() > 0)
+    return this.idleLimit > 0 && (this.closing.peerFinal === undefined || this.kcp.waitSnd() > 0)
   }
 
   /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
   private get askInterval(): number {
     // One question serves all channels, and a peer that is done need not be there.
-    if ((this.lead !== this && !this.lead.closed) || this.remoteFinal !== undefined) return 0
+    if ((this.lead !== this && !this.lead.closed) || this.closing.peerFinal !== undefined) return 0
     const { keepAlive } = this.config
-    return keepAlive === 0 && this.sending === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
+    return keepAlive === 0 && this.closing.state === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
 
   /** After so long without an acknowledgement of what is outstanding the path counts as cut, ms. */
@@ -1029,7 +1014,7 @@ export class KcpSession implements Task {
    * again: any answer brings its una. By now resends are far apart, and lingerTimeout is short.
    */
   private get askForLastAt(): number {
-    if (this.sending !== 'draining' || this.kcp.waitSnd() === 0) return NEVER
+    if (this.closing.state !== 'draining' || this.kcp.waitSnd() === 0) return NEVER
     return Math.max(this.progressAt, this.askedAt) + Math.max(ASK_FOR_LAST, this.kcp.rtt.rto)
   }
 
@@ -1064,56 +1049,8 @@ export class KcpSession implements Task {
 
   // ---- the end ---------------------------------------------------------------------------------------------
 
-  /** Until when a peer that sent a Fin itself is waited for to answer ours. */
-  private get quietUntil(): number {
-    return Math.max(this.finishedAt, this.dataAt) + this.config.lingerTimeout
-  }
-
-  /** Until when a peer that does not answer our Fins is waited for: it may still send, and will not say when it is done. */
-  private get muteUntil(): number {
-    const { idleLimit } = this
-    return idleLimit === 0 ? NEVER : Math.max(this.finishedAt, this.dataAt) + idleLimit
-  }
-
-  private closeStep(now: number): void {
-    if (this.sending === 'draining' && this.drained) {
-      if (this.config.lifecycle === 'fin' && this.used) this.notify(now)
-      else this.finishSending(now)
-    }
-    if (this.sending === 'notifying') {
-      // A whole close does not wait long for a peer that may never answer; half of one needs to know.
-      // A peer that sent a Fin itself will answer ours if it is still there.
-      const kin = this.remoteFinal !== undefined
-      const enough = kin ? now >= this.quietUntil : this.fins >= (this.halfClose ? FINS : FINS_OF_CLOSE)
-      if (this.finAcked) this.finishSending(now)
-      else if (now >= this.finAt && enough) {
-        // Who missed them all may be waiting for ever, and nobody will be here to repeat them.
-        if (!this.halfClose) for (let i = PARTING_FINS; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
-        this.finishSending(now)
-      } else if (now >= this.finAt) this.notify(now)
-    }
-    if (this.sending !== 'finished') return
-    if (!this.halfClose || this.remoteFinal !== undefined) this.finish(this.endedFirst ?? 'local', undefined)
-    else if (!this.finAcked && now >= this.muteUntil) {
-      this.timeOut(now, `the peer sent nothing for ${this.idleLimit} ms, and no end`, this.idleLimit)
-    }
-  }
-
-  /** Sends a Fin and expects its answer. */
-  private notify(now: number): void {
-    this.sending = 'notifying'
-    if (this.config.lifecycle !== 'fin') return
-    if (this.fins === 0) this.finishedAt = now
-    this.finAt =
-      now +
-      Math.min(FIN_INTERVAL_MAX, Math.max(FIN_INTERVAL, this.kcp.rtt.rto) * 2 ** Math.min(this.fins, FINS))
-    this.fins++
-    this.sendNotice(NoticeKind.Fin, now)
-  }
-
-  private finishSending(now: number): void {
-    this.sending = 'finished'
-    if (this.fins === 0) this.finishedAt = now
+  sendFins(copies: number, now: number): void {
+    for (let i = copies; i > 0; i--) this.sendNotice(NoticeKind.Fin, now)
   }
 
   private sendNotice(kind: NoticeKind, now: number, code: number = CloseCode.None): void {
@@ -1137,7 +1074,7 @@ export class KcpSession implements Task {
       kind,
       code,
       sn: this.kcp.sndNxt,
-      done: !this.halfClose,
+      done: !this.closing.half,
       ts: this.ts(now),
       echo: this.notices.clock.known ? this.kcp.proof.heardTs : undefined,
     })
@@ -1158,20 +1095,11 @@ export class KcpSession implements Task {
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
     if (notice.kind === NoticeKind.FinAck) {
-      this.finAcked = true
+      this.closing.finAcked = true
     } else if (notice.kind === NoticeKind.Fin) {
-      this.remoteFinal = notice.sn
-      this.endedFirst ??= 'peer'
       this.sendNotice(NoticeKind.FinAck, now)
-      // Nobody will read what we might still send.
-      if (notice.done && this.sending !== 'finished') {
-        this.finishSending(now)
-        this.finish(this.endedFirst, undefined)
-      } else if (!notice.done && this.sending === 'finished' && !this.finAcked) {
-        // It missed all of our Fins, and waits for one.
-        this.fins = 0
-        this.notify(now)
-      }
+      const over = this.closing.onFin(notice, now)
+      if (over) this.finish(this.closing.endedFirst ?? 'peer', undefined)
     } else if (refusal !== undefined && this.kcp.peer.una === 0 && this.role === 'client') {
       this.finish(
         'refused',
@@ -1181,7 +1109,7 @@ export class KcpSession implements Task {
       )
     } else if (this.allSaid) {
       // It is over there already.
-      this.finish(this.endedFirst ?? 'peer', undefined)
+      this.finish(this.closing.endedFirst ?? 'peer', undefined)
     } else {
       this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
     }

@@ -23,7 +23,7 @@ export function judgeEnd({ name, host, session, closes, destroyed }: End, unsure
 
 /** A peer that reads no more ends a session in peace, whatever is on its way to it. */
 function gaveUp(session: End['session']): boolean {
-  return session['remoteFinal'] !== undefined
+  return session['closing'].peerFinal !== undefined
 }
 
 /** Whether an end cannot hear of the peer's end: one of the two sends no notices, and heeds none. */
