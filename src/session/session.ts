@@ -33,11 +33,13 @@ import {
 } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import { GrowthWatch } from './growth-watch.ts'
+import { HostRefusals } from './host-refusals.ts'
 import { type Expiring, MessageExpiry } from './message-expiry.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PeerClock } from './peer-clock.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
+import { SuccessorDoubt } from './successor-doubt.ts'
 import { WindowUpdates } from './window-updates.ts'
 
 /**
@@ -149,22 +151,8 @@ const OUTAGE = 1_000
 const REVIVAL_GROWTH = 4
 /** Least time between two questions to a silent peer, ms. */
 const ASK_AGAIN = 1_000
-/**
- * A host that was heard before is gone when it refuses this often, an RTO apart at least, and answers none of the questions
- * that each refusal causes. One is a hint: ICMP can be forged by anybody, and firewalls stumble (RFC 5927, RFC 9000
- * §14.2.1). At 10 % loss each way all eight answers of a peer that is there are missing once in 600,000 times.
- */
-const REFUSALS = 8
-/** The same for a peer that has said all, and has all of ours, where only the answer to our Fin is missing. */
-const REFUSALS_AT_THE_END = 3
-/** After so long without a refusal they are counted anew, ms. */
-const REFUSAL_MEMORY = 10_000
-/** Least time between two refusals that count, ms. */
-const REFUSAL_INTERVAL = 100
 /** So long after a PUSH that does not fit the peer's clock, those of all channels have to, ms. */
 const CAUTION = 10_000
-/** A peer whose successor was heard has this long to show that it is there yet, ms. */
-const DOUBT_TIMEOUT = 5_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
 
@@ -225,12 +213,8 @@ export class KcpSession implements Task, CloseHost {
   private revivals = 0
   private revivedAt = 0
   private askedAt: number
-  /** Refusals of the peer's host since it was heard last, and when the latest of them counted. */
-  private refusals = 0
-  private refusedAt: number = Number.NEGATIVE_INFINITY
-  /** When the first PUSH came that was not the peer's, since it was last known to have its state; and the latest. */
-  private doubtedAt: number = Number.NEGATIVE_INFINITY
-  private misfitAt: number = Number.NEGATIVE_INFINITY
+  private readonly refusals = new HostRefusals()
+  private readonly doubt = new SuccessorDoubt()
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
   private progressAt: number
   /** Latest time that the peer's window opened again. */
@@ -531,18 +515,14 @@ export class KcpSession implements Task, CloseHost {
       this.finish('reset', error)
       return
     }
-    if (this.lead.heardAt > this.refusedAt || now - this.refusedAt > REFUSAL_MEMORY) this.refusals = 0
-    if (now - this.refusedAt < this.refusalInterval) return
-    this.refusedAt = now
-    this.refusals++
-    // All was said both ways, and only the answer to our Fin is missing: its process was done. If it is there all the same
-    // it may have missed our Fins.
-    if (this.allSaid) {
-      if (this.refusals < REFUSALS_AT_THE_END) return
+    const { rto, allSaid } = this
+    const verdict = this.refusals.add(now, { heardAt: this.lead.heardAt, rto, atTheEnd: allSaid })
+    if (verdict === 'ask') this.ask(now)
+    else if (verdict === 'gone' && allSaid) {
+      // Only the answer to our Fin is missing: its process was done. If it is there all the same it may have lost our Fins.
       this.sendFins(PARTING_FINS, now)
       this.finish(this.closing.endedFirst ?? 'peer', undefined)
-    } else if (final && this.refusals >= REFUSALS) this.finish('reset', error)
-    else if (this.refusals === 1) this.ask(now)
+    } else if (verdict === 'gone' && final) this.finish('reset', error)
   }
 
   /**
@@ -590,7 +570,7 @@ export class KcpSession implements Task, CloseHost {
     kcp.peer.unproven = this.role === 'client' && spoke && !this.lead.known
     // Where another channel knows the peer's clock, the first PUSH of this one has to fit it; so have all while any is in doubt.
     const { peerClock, lead } = this
-    kcp.peer.wary = peerClock.known && (!this.heardPush || now - lead.misfitAt < CAUTION)
+    kcp.peer.wary = peerClock.known && (!this.heardPush || now - lead.doubt.misfitAt < CAUTION)
     const { told } = kcp.probe
     const { answers } = kcp.proof
     const { misfits } = kcp.peer
@@ -602,8 +582,8 @@ export class KcpSession implements Task, CloseHost {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', 'the peer lost its state: it restarted'))
       return
     }
-    if (kcp.proof.answers !== answers && this.doubted && kcp.peer.una !== 0) this.reassure()
-    if (kcp.peer.misfits > misfits) this.doubt(now)
+    if (kcp.proof.answers !== answers && this.doubt.active && kcp.peer.una !== 0) this.reassure()
+    if (kcp.peer.misfits > misfits) this.onMisfit(now)
     else if (result === InputResult.Accepted && current) {
       this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
       this.heard = this.lead.heard = true
@@ -627,7 +607,7 @@ export class KcpSession implements Task, CloseHost {
     if (kcp.counters.segmentsIn !== stored || again) this.heardPush = true
     if (!recovered && (kcp.counters.segmentsIn !== stored || again)) {
       // By the clock that is known: the peer is there.
-      this.doubtedAt = Number.NEGATIVE_INFINITY
+      this.doubt.end()
       this.notices.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
     }
     if (kcp.proven) this.trust()
@@ -646,16 +626,14 @@ export class KcpSession implements Task, CloseHost {
    * A PUSH came that the peer does not write now: it is an old copy, or a successor has the peer's address. That one is told
    * that its conversation is not known, by the ts of its own PUSH; the peer is asked whether it is there yet.
    */
-  private doubt(now: number): void {
+  private onMisfit(now: number): void {
     const { misfitSn, misfitTs } = this.kcp.peer
     if (this.config.lifecycle === 'fin' && !this.peerClock.covers(misfitTs, now)) {
       const reset = { conv: this.conv, kind: NoticeKind.Reset, sn: misfitSn, done: true } as const
       this.transmit(encodeNotice({ ...reset, code: CloseCode.Unknown, ts: undefined, echo: misfitTs }))
     }
-    this.misfitAt = this.lead.misfitAt = now
-    if (this.doubted) return
-    this.doubtedAt = now
-    this.ask(now)
+    this.lead.doubt.misfitAt = now
+    if (this.doubt.add(now)) this.ask(now)
   }
 
   /**
@@ -664,11 +642,8 @@ export class KcpSession implements Task, CloseHost {
    */
   private reassure(): void {
     this.kcp.peer.settle()
-    this.doubtedAt = this.lead.misfitAt = Number.NEGATIVE_INFINITY
-  }
-
-  private get refusalInterval(): number {
-    return Math.max(REFUSAL_INTERVAL, this.kcp.rtt.rto)
+    this.doubt.end()
+    this.lead.doubt.misfitAt = Number.NEGATIVE_INFINITY
   }
 
   /** Whether both ends have said all, and have it: only the answer to our Fin may be missing. */
@@ -678,29 +653,13 @@ export class KcpSession implements Task, CloseHost {
 
   /** When to ask again because the peer's host refused: once for each refusal. */
   private get askRefusedAt(): number {
-    const at = this.refusedAt + this.refusalInterval
-    return this.refusals > 0 && !this.allSaid && this.refusedAt > this.lead.heardAt && this.askedAt < at
-      ? at
-      : NEVER
-  }
-
-  /** Whether PUSHes came that are not the peer's, and it did not show since that it has its state. */
-  private get doubted(): boolean {
-    return this.doubtedAt !== Number.NEGATIVE_INFINITY
-  }
-
-  /** The peer is there, and it was a PUSH or two, and no more: old copies, or forged. Ends the doubt then. */
-  private acquit(): boolean {
-    if (this.lead.heardAt <= this.doubtedAt || this.misfitAt >= this.doubtedAt + DOUBT_TIMEOUT / 2)
-      return false
-    this.doubtedAt = Number.NEGATIVE_INFINITY
-    return true
+    return this.allSaid ? NEVER : this.refusals.askAt(this.lead.heardAt, this.askedAt, this.rto)
   }
 
   /** When to ask a doubted peer again, and when it is given up. */
   private get doubtAt(): number {
-    if (!this.doubted) return NEVER
-    return Math.min(this.askedAt + Math.max(ASK_AGAIN, this.kcp.rtt.rto), this.doubtedAt + DOUBT_TIMEOUT)
+    if (!this.doubt.active) return NEVER
+    return Math.min(this.askedAt + Math.max(ASK_AGAIN, this.rto), this.doubt.endsAt)
   }
 
   /** What is next in order found no room, and no reader can make any. */
@@ -821,7 +780,7 @@ export class KcpSession implements Task, CloseHost {
     this.revivedAt = later(this.revivedAt)
     this.openedAt = later(this.openedAt)
     this.closing.shift(later)
-    if (this.doubted) this.doubtedAt = later(this.doubtedAt)
+    this.doubt.shift(later)
     this.headlessSince = later(this.headlessSince)
   }
 
@@ -897,7 +856,7 @@ export class KcpSession implements Task, CloseHost {
     const silence = now - this.lead.heardAt
     if (this.mayIdleOut && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (this.doubted && now - this.doubtedAt >= DOUBT_TIMEOUT && !this.acquit()) {
+    } else if (this.doubt.judge(now, this.lead.heardAt)) {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
     } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
