@@ -214,7 +214,7 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
       path: pipeline,
       overhead: pipeline.overhead,
       wake: (one) => scheduler.touch(one),
-      lead: sessions[0],
+      contact: sessions[0]?.contact,
     })
     sessions.push(session)
     bases.push({

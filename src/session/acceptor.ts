@@ -20,6 +20,7 @@ import { KeyedCounter } from './keyed-counter.ts'
 import type { AcceptorLimits } from './listener-limits.ts'
 import { ListenerMemory } from './listener-memory.ts'
 import { hostOf, peerKey } from './peer.ts'
+import type { PeerContact } from './peer-contact.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
 import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -534,7 +535,17 @@ export class Acceptor<Peer> {
     const group = { alive: channels }
     for (let i = 0; i < channels; i++) {
       sessions.push(
-        this.open(first + i, entry, pipeline, group, memory, now, sessions[0], clockOffset, i === index),
+        this.open(
+          first + i,
+          entry,
+          pipeline,
+          group,
+          memory,
+          now,
+          sessions[0]?.contact,
+          clockOffset,
+          i === index,
+        ),
       )
     }
     if (sessions.length > 1) {
@@ -559,7 +570,7 @@ export class Acceptor<Peer> {
     group: { alive: number },
     memory: MemoryBudget,
     now: number,
-    lead: KcpSession | undefined,
+    contact: PeerContact | undefined,
     clockOffset: number,
     begun: boolean,
   ): KcpSession {
@@ -577,7 +588,7 @@ export class Acceptor<Peer> {
       path: pipeline,
       memory,
       wake: (one) => scheduler.touch(one),
-      lead,
+      contact,
       // Whose first segment is late has not begun with another server where the transport would know.
       begun: begun && this.options.transport.knowsPeers !== true,
     })

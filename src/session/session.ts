@@ -37,6 +37,7 @@ import { HostRefusals } from './host-refusals.ts'
 import { type Expiring, MessageExpiry } from './message-expiry.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PeerClock } from './peer-clock.ts'
+import { PeerContact } from './peer-contact.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
 import { SuccessorDoubt } from './successor-doubt.ts'
@@ -67,7 +68,7 @@ export interface SessionOptions {
   /** Largest datagram that `send` takes; at most the configuration's mtu. */
   readonly mtu?: number
   /**
-   * Random u32 at which the session's ts clock starts; that of the `lead` is the clock of all channels. A secret: a peer that
+   * Random u32 at which the session's ts clock starts; that of the first channel is the clock of all. A secret: a peer that
    * echoes it receives what we send.
    */
   readonly clockOffset: number
@@ -84,8 +85,8 @@ export interface SessionOptions {
   readonly memory?: MemoryBudget
   /** Has this session be run at the end of the turn: something that it does not know of asks for it. */
   readonly wake?: (session: KcpSession) => void
-  /** Channel 0 of the same peer, when this is another one of its channels: hearing one of them is hearing all. */
-  readonly lead?: KcpSession | undefined
+  /** That of channel 0, when this is another channel of the same conversation. */
+  readonly contact?: PeerContact | undefined
   /**
    * Of a server's session: whether its peer began it, with a datagram that comes right after. Its other channels were
    * opened with it, and may not be used for a long time, or ever. Default true.
@@ -181,10 +182,8 @@ export class KcpSession implements Task, CloseHost {
   closeReason: CloseReason | undefined
   /** The error behind a close that nobody asked for. */
   closeError: KcpError | undefined
-  /** Whether anything valid was ever heard. */
-  heard = false
-  /** Whether the peer knows of the conversation, on any channel; the lead's counts. */
-  private known: boolean
+  /** Whether anything valid was ever heard on this channel. */
+  private ownHeard = false
   /** Whether something written was not acknowledged when the session ended. */
   private lost = false
   /** Bytes of application data taken and delivered. */
@@ -202,12 +201,9 @@ export class KcpSession implements Task, CloseHost {
   private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
   private readonly path: SessionPath | undefined
   private readonly flushed: (() => void) | undefined
-  private readonly clockBase: number
-  /** The session whose silence counts: channel 0, or this one. */
-  private readonly lead: KcpSession
-  /** Latest time that something valid was heard; the lead's counts. */
-  private heardAt: number
-  /** The same of this channel alone, if it is one of several. */
+  readonly contact: PeerContact
+  private readonly isFirst: boolean
+  /** Latest time that something valid was heard on this channel. */
   private ownHeardAt: number
   /** How often back-offs were forgotten since something was acknowledged, and when the last time. */
   private revivals = 0
@@ -247,15 +243,14 @@ export class KcpSession implements Task, CloseHost {
     this.flushed = options.flushed
     this.path = options.path
     this.closing = new CloseHandshake(this, now)
-    this.clockBase = options.lead?.clockBase ?? options.clockOffset - Math.floor(now)
-    this.lead = options.lead ?? this
-    this.known = options.role === 'server'
-    this.heardAt = this.ownHeardAt = this.askedAt = this.progressAt = this.flushedAt = now
+    this.contact = options.contact ?? new PeerContact(options.role, options.clockOffset, now)
+    this.isFirst = options.contact === undefined
+    this.ownHeardAt = this.askedAt = this.progressAt = this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
-    // All channels of an end have one clock.
-    this.notices = new NoticeJudge(this.kcp, options.lead?.peerClock)
+    if (this.isFirst) this.contact.spokenTo = () => this.kcp.proof.sentPush
+    this.notices = new NoticeJudge(this.kcp, this.contact.clock)
     // `now` of the call at hand: an engine's clock is u32, and ours is not.
-    this.kcp.peer.fits = (ts) => this.notices.clock.fits(ts, this.receivedAt)
+    this.kcp.peer.fits = (ts) => this.contact.clock.fits(ts, this.receivedAt)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
     this.kcp.onWindowOpened = () => {
@@ -266,9 +261,8 @@ export class KcpSession implements Task, CloseHost {
     this.kcp.overhead = options.overhead ?? 0
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
-    // One address: what proved it for one channel proved it for all.
-    const validated = options.role === 'client' || options.lead?.proven === true
-    this.address = new AddressValidation(this.kcp, validated)
+    // One address: what validated it for one channel validated it for all.
+    this.address = new AddressValidation(this.kcp, this.contact.validated)
     // A channel that was never used here may have been used by nobody.
     this.headlessSince = options.role === 'client' || options.begun === false ? NEVER : now
     // The first flush of an engine only opens its congestion window.
@@ -306,6 +300,11 @@ export class KcpSession implements Task, CloseHost {
     return this.closing.state === 'open' && !this.closed
   }
 
+  /** Whether anything valid was ever heard, on any channel. */
+  get heard(): boolean {
+    return this.contact.heard
+  }
+
   /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
   get used(): boolean {
     return this.kcp.proof.sentPush || this.heardPush
@@ -323,7 +322,7 @@ export class KcpSession implements Task, CloseHost {
 
   /** The clock that the peer writes its segments by. */
   get peerClock(): PeerClock {
-    return this.notices.clock
+    return this.contact.clock
   }
 
   /** Close notices dropped because they proved nothing. */
@@ -357,7 +356,7 @@ export class KcpSession implements Task, CloseHost {
       ...this.kcp.stats(),
       state: this.closed ? 'closed' : this.closing.state === 'open' ? 'open' : 'draining',
       closeReason: this.closeReason,
-      idleMs: Math.max(0, now - this.lead.heardAt),
+      idleMs: Math.max(0, now - this.contact.heardAt),
       proven: this.proven,
       forgedNotices: this.forgedNotices,
       ...this.path?.stats(),
@@ -424,7 +423,7 @@ export class KcpSession implements Task, CloseHost {
       )
     }
     // The listener knows nothing of a conversation that no reliable message has opened, and would drop this one.
-    if (!this.lead.known) return false
+    if (!this.contact.known) return false
     if (!this.address.trySpend(data.length + path.outOfBandOverhead)) return false
     path.sendOutOfBand(this.conv, data)
     return true
@@ -511,12 +510,12 @@ export class KcpSession implements Task, CloseHost {
    */
   refused(error: KcpError, now: number, final = true): void {
     if (this.closed) return
-    if (!this.lead.heard && final) {
+    if (!this.contact.heard && final) {
       this.finish('reset', error)
       return
     }
     const { rto, allSaid } = this
-    const verdict = this.refusals.add(now, { heardAt: this.lead.heardAt, rto, atTheEnd: allSaid })
+    const verdict = this.refusals.add(now, { heardAt: this.contact.heardAt, rto, atTheEnd: allSaid })
     if (verdict === 'ask') this.ask(now)
     else if (verdict === 'gone' && allSaid) {
       // Only the answer to our Fin is missing: its process was done. If it is there all the same it may have lost our Fins.
@@ -550,7 +549,7 @@ export class KcpSession implements Task, CloseHost {
     recovered: boolean = false,
   ): void {
     if (this.closed) return
-    const { kcp } = this
+    const { kcp, contact } = this
     this.answering = true
     this.receivedAt = now
     this.address.credit(wireSize)
@@ -566,11 +565,10 @@ export class KcpSession implements Task, CloseHost {
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
     // A peer that has answered one channel has answered all. One that speaks first has nothing to answer.
-    const spoke = kcp.proof.sentPush || this.lead.kcp.proof.sentPush
-    kcp.peer.unproven = this.role === 'client' && spoke && !this.lead.known
+    const spokenTo = kcp.proof.sentPush || contact.spokenTo()
+    kcp.peer.unproven = this.role === 'client' && spokenTo && !contact.known
     // Where another channel knows the peer's clock, the first PUSH of this one has to fit it; so have all while any is in doubt.
-    const { peerClock, lead } = this
-    kcp.peer.wary = peerClock.known && (!this.heardPush || now - lead.doubt.misfitAt < CAUTION)
+    kcp.peer.wary = contact.clock.known && (!this.heardPush || now - contact.misfitAt < CAUTION)
     const { told } = kcp.probe
     const { answers } = kcp.proof
     const { misfits } = kcp.peer
@@ -586,14 +584,14 @@ export class KcpSession implements Task, CloseHost {
     if (kcp.peer.misfits > misfits) this.onMisfit(now)
     else if (result === InputResult.Accepted && current) {
       this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
-      this.heard = this.lead.heard = true
-      this.lead.heardAt = this.ownHeardAt = now
+      this.ownHeard = contact.heard = true
+      contact.heardAt = this.ownHeardAt = now
     }
-    if (!kcp.peer.unproven && (kcp.peer.una !== 0 || this.notices.clock.known)) this.lead.known = true
+    if (!kcp.peer.unproven && (kcp.peer.una !== 0 || this.contact.clock.known)) contact.known = true
     if (kcp.rcv.starved !== undefined) this.starve(now)
     if (this.closed) return
     this.watchGrowth(kcp.rcvNxt !== rcvNxt, now)
-    if (kcp.rmtWnd > this.bestWnd && this.heard) this.bestWnd = kcp.rmtWnd
+    if (kcp.rmtWnd > this.bestWnd && this.ownHeard) this.bestWnd = kcp.rmtWnd
     if (kcp.waitSnd() < outstanding) this.progressAt = now
     if (shut && kcp.rmtWnd > 0) this.openedAt = now
     if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
@@ -603,12 +601,12 @@ export class KcpSession implements Task, CloseHost {
     }
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
-    const again = this.notices.clock.known && kcp.proof.heardTs !== heardTs
+    const again = this.contact.clock.known && kcp.proof.heardTs !== heardTs
     if (kcp.counters.segmentsIn !== stored || again) this.heardPush = true
     if (!recovered && (kcp.counters.segmentsIn !== stored || again)) {
       // By the clock that is known: the peer is there.
       this.doubt.end()
-      this.notices.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
+      this.contact.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
     }
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {
@@ -632,7 +630,7 @@ export class KcpSession implements Task, CloseHost {
       const reset = { conv: this.conv, kind: NoticeKind.Reset, sn: misfitSn, done: true } as const
       this.transmit(encodeNotice({ ...reset, code: CloseCode.Unknown, ts: undefined, echo: misfitTs }))
     }
-    this.lead.doubt.misfitAt = now
+    this.contact.misfitAt = now
     if (this.doubt.add(now)) this.ask(now)
   }
 
@@ -643,7 +641,7 @@ export class KcpSession implements Task, CloseHost {
   private reassure(): void {
     this.kcp.peer.settle()
     this.doubt.end()
-    this.lead.doubt.misfitAt = Number.NEGATIVE_INFINITY
+    this.contact.misfitAt = Number.NEGATIVE_INFINITY
   }
 
   /** Whether both ends have said all, and have it: only the answer to our Fin may be missing. */
@@ -653,7 +651,7 @@ export class KcpSession implements Task, CloseHost {
 
   /** When to ask again because the peer's host refused: once for each refusal. */
   private get askRefusedAt(): number {
-    return this.allSaid ? NEVER : this.refusals.askAt(this.lead.heardAt, this.askedAt, this.rto)
+    return this.allSaid ? NEVER : this.refusals.askAt(this.contact.heardAt, this.askedAt, this.rto)
   }
 
   /** When to ask a doubted peer again, and when it is given up. */
@@ -716,6 +714,7 @@ export class KcpSession implements Task, CloseHost {
     // Its listener let go of one that is over.
     if (this.proven || this.closed) return
     this.address.markValidated()
+    this.contact.validated = true
     this.urgent = true
     this.onProven?.()
   }
@@ -757,7 +756,7 @@ export class KcpSession implements Task, CloseHost {
       this.windowUpdates.at,
       this.repeatAt(this.flushedAt),
     )
-    if (this.mayIdleOut) at = Math.min(at, this.lead.heardAt + this.idleLimit)
+    if (this.mayIdleOut) at = Math.min(at, this.contact.heardAt + this.idleLimit)
     at = Math.min(at, this.askAt, this.askForLastAt, this.doubtAt, this.askRefusedAt)
     at = Math.min(at, this.trimAt, this.expiry?.at ?? NEVER)
     at = Math.min(at, this.pendingUntil, this.address.challengeAt)
@@ -772,10 +771,8 @@ export class KcpSession implements Task, CloseHost {
   forgive(ms: number, now: number): void {
     // What came before anybody noticed the pause has its time already.
     const later = (at: number): number => Math.min(at + ms, Math.max(at, now))
-    this.heardAt = later(this.heardAt)
+    this.contact.shift(later, now)
     this.ownHeardAt = later(this.ownHeardAt)
-    // One that is over is no task any more, but its silence still counts.
-    if (this.lead.closed) this.lead.heardAt = later(this.lead.heardAt)
     this.progressAt = later(this.progressAt)
     this.revivedAt = later(this.revivedAt)
     this.openedAt = later(this.openedAt)
@@ -802,7 +799,7 @@ export class KcpSession implements Task, CloseHost {
 
   /** The session's clock, which goes out as ts; as i32, see seqStep. */
   private ts(now: number): number {
-    return (Math.floor(now) + this.clockBase) | 0
+    return (Math.floor(now) + this.contact.clockBase) | 0
   }
 
   /**
@@ -853,10 +850,10 @@ export class KcpSession implements Task, CloseHost {
 
   private judge(now: number): void {
     const { config, kcp } = this
-    const silence = now - this.lead.heardAt
+    const silence = now - this.contact.heardAt
     if (this.mayIdleOut && silence >= this.idleLimit) {
       this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (this.doubt.judge(now, this.lead.heardAt)) {
+    } else if (this.doubt.judge(now, this.contact.heardAt)) {
       this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
     } else if (now >= this.pendingUntil) {
       this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
@@ -891,7 +888,7 @@ export class KcpSession implements Task, CloseHost {
   private get pendingUntil(): number {
     // Both have finished; only the answer to our Fin is missing, and that is waited for in any case.
     const over = this.closing.peerFinal !== undefined && this.closing.state === 'notifying'
-    return this.proven || over ? NEVER : this.lead.heardAt + PENDING_TIMEOUT
+    return this.proven || over ? NEVER : this.contact.heardAt + PENDING_TIMEOUT
   }
 
   /** Until when what is left to send after an end waits for an acknowledgement. */
@@ -900,7 +897,8 @@ export class KcpSession implements Task, CloseHost {
     // after half of one stallTimeout is the limit.
     if (this.closing.state !== 'draining' || (this.closing.half && this.kcp.rmtWnd === 0)) return NEVER
     // Nor is one that answers, but whose path drops the same segment again and again; stallTimeout ends that.
-    const answers = this.kcp.rmtWnd > 0 && this.config.stallTimeout > 0 ? this.lead.heardAt : this.progressAt
+    const answers =
+      this.kcp.rmtWnd > 0 && this.config.stallTimeout > 0 ? this.contact.heardAt : this.progressAt
     return Math.max(this.progressAt, this.openedAt, answers) + this.config.lingerTimeout
   }
 
@@ -922,7 +920,7 @@ export class KcpSession implements Task, CloseHost {
   /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
   private get askInterval(): number {
     // One question serves all channels, and a peer that is done need not be there.
-    if ((this.lead !== this && !this.lead.closed) || this.closing.peerFinal !== undefined) return 0
+    if ((!this.isFirst && this.contact.firstOpen) || this.closing.peerFinal !== undefined) return 0
     const { keepAlive } = this.config
     return keepAlive === 0 && this.closing.state === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
   }
@@ -957,7 +955,7 @@ export class KcpSession implements Task, CloseHost {
    */
   private get askAt(): number {
     const { askInterval, askedAt, kcp } = this
-    const { heardAt } = this.lead
+    const { heardAt } = this.contact
     let at = NEVER
     if (askInterval > 0) {
       at = heardAt + askInterval
@@ -986,7 +984,7 @@ export class KcpSession implements Task, CloseHost {
   private get trimAt(): number {
     if (!this.kcp.trimmable && this.path?.trimmable !== true) return NEVER
     // All channels share the way to the peer.
-    return Math.max(this.flushedAt, this.lead.heardAt) + TRIM_AFTER
+    return Math.max(this.flushedAt, this.contact.heardAt) + TRIM_AFTER
   }
 
   private trim(): void {
@@ -1035,12 +1033,12 @@ export class KcpSession implements Task, CloseHost {
       sn: this.kcp.sndNxt,
       done: !this.closing.half,
       ts: this.ts(now),
-      echo: this.notices.clock.known ? this.kcp.proof.heardTs : undefined,
+      echo: this.contact.clock.known ? this.kcp.proof.heardTs : undefined,
     })
   }
 
   private sendReset(now: number, code: number): void {
-    if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.proof.sentPush)) return
+    if (this.config.lifecycle !== 'fin' || (!this.ownHeard && !this.kcp.proof.sentPush)) return
     // A peer whose address is unproven is not worth more than one.
     for (let i = this.proven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
   }
@@ -1048,9 +1046,10 @@ export class KcpSession implements Task, CloseHost {
   private heed(notice: CloseNotice, now: number): void {
     const refusal = notice.kind === NoticeKind.Reset ? refusalOf(notice.code) : undefined
     // The answer to a question: there is no time of ours that it could echo yet.
-    const answersQuestion = refusal !== undefined && !this.used && !this.lead.heard && notice.ts === undefined
+    const answersQuestion =
+      refusal !== undefined && !this.used && !this.contact.heard && notice.ts === undefined
     if (!answersQuestion && !this.notices.believes(notice, now)) return
-    this.lead.heardAt = now
+    this.contact.heardAt = now
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
     if (notice.kind === NoticeKind.FinAck) {
@@ -1085,6 +1084,7 @@ export class KcpSession implements Task, CloseHost {
     this.closeReason = reason
     this.closeError = error
     this.lost = this.kcp.waitSnd() > 0
+    if (this.isFirst) this.contact.firstOpen = false
     this.expiry?.close()
     this.onClosed?.()
   }

@@ -12,8 +12,8 @@ const NEVER = Number.POSITIVE_INFINITY
 export class SuccessorDoubt {
   /** When the first PUSH came that was not the peer's, since it was last known to have its state. */
   private since: number = NONE
-  /** When the latest one came, here or (for channel 0) on any channel. */
-  misfitAt: number = NONE
+  /** When the latest came. */
+  private misfitAt: number = NONE
 
   /** Whether PUSHes came that are not the peer's, and it did not show since that it has its state. */
   get active(): boolean {

@@ -181,7 +181,7 @@ export function session(prng: Prng, live: boolean = false): Subject {
         send: pipeline.send,
         flushed: pipeline.flushed,
         path: pipeline,
-        lead: sessions[0],
+        contact: sessions[0]?.contact,
       })
       sessions.push(one)
       scheduler.add(one)

@@ -303,7 +303,7 @@ export class World {
       send: pipeline.send,
       flushed: pipeline.flushed,
       path: pipeline,
-      lead,
+      contact: lead?.contact,
     })
     sessions.push(session)
     scheduler.add(session)
