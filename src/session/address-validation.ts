@@ -59,25 +59,20 @@ export class AddressValidation {
     return this.done || kcp.allowance >= KCP_OVERHEAD + kcp.snd.lenOf(kcp.snd.base)
   }
 
-  /** When the next challenge that costs the peer nothing is due, ms. */
+  /** When the next challenge is due, ms. Beyond the free ones the bytes that the peer sent have to pay for it. */
   get challengeAt(): number {
-    return this.done || this.challenges >= CHALLENGES ? NEVER : this.nextAt
+    const { kcp } = this
+    if (this.done) return NEVER
+    return this.challenges < CHALLENGES || kcp.allowance >= KCP_OVERHEAD + kcp.overhead ? this.nextAt : NEVER
   }
 
-  /**
-   * Challenges the address if it is time, unless data that goes out now serves as the challenge. Returns whether
-   * something has to be flushed.
-   */
-  run(now: number): boolean {
-    if (this.done || now < this.nextAt) return false
+  /** Challenges the address, unless data that goes out now serves as the challenge. */
+  challenge(now: number): void {
     const { kcp } = this
-    // The free ones are used up: the bytes that the peer sent pay for this one.
-    if (this.challenges >= CHALLENGES && kcp.allowance < KCP_OVERHEAD + kcp.overhead) return false
     this.nextAt = now + Math.min(CHALLENGE_INTERVAL_MAX, CHALLENGE_INTERVAL * 2 ** this.challenges)
     this.challenges++
     const acks = kcp.acks.count * KCP_OVERHEAD
     const head = kcp.snd.queued > 0 ? KCP_OVERHEAD + kcp.snd.lenOf(kcp.sndNxt) : NEVER
     if (this.challenges > 1 || acks + head > kcp.allowance) kcp.challenge()
-    return true
   }
 }

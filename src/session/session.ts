@@ -6,9 +6,8 @@
  * A shell feeds `receive`, reads with `recv`, writes with `write`, and lets a Scheduler call `run`; after each of its
  * calls `onChange` says that something became readable, writable or over.
  *
- *     sending    open ──end()──► draining ──all acknowledged──► notifying ──Fin answered, or enough──► finished
- *     receiving  open ──Fin──► ended
- *     both       any ──finished and ended · abort · timeout · reset …──► closed, once, with a reason
+ * Its parts have their own state: address validation, the close handshake, what channels know of their peer together,
+ * message expiry and others beside this file. Its timers are a table: session-timers.ts.
  *
  * @module
  */
@@ -40,6 +39,7 @@ import type { PeerClock } from './peer-clock.ts'
 import { PeerContact } from './peer-contact.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
+import { earliest, fireDue, SessionTimer, type TimedSession } from './session-timers.ts'
 import { SuccessorDoubt } from './successor-doubt.ts'
 import { WindowUpdates } from './window-updates.ts'
 
@@ -159,7 +159,7 @@ const MAX_ACKS = 1024
 
 const NEVER = Number.POSITIVE_INFINITY
 
-export class KcpSession implements Task, CloseHost {
+export class KcpSession implements Task, CloseHost, TimedSession {
   readonly conv: number
   readonly config: ResolvedSessionConfig
   readonly role: 'client' | 'server'
@@ -577,7 +577,7 @@ export class KcpSession implements Task, CloseHost {
     const current = seqDiff(readU32(datagram, UNA_AT), kcp.peer.una) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
     if (kcp.peer.lost) {
-      this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', 'the peer lost its state: it restarted'))
+      this.giveUp(now, 'reset', resetError('the peer lost its state: it restarted'))
       return
     }
     if (kcp.proof.answers !== answers && this.doubt.active && kcp.peer.una !== 0) this.reassure()
@@ -649,17 +649,6 @@ export class KcpSession implements Task, CloseHost {
     return this.closing.peerFinal !== undefined && this.closing.state !== 'open' && this.kcp.waitSnd() === 0
   }
 
-  /** When to ask again because the peer's host refused: once for each refusal. */
-  private get askRefusedAt(): number {
-    return this.allSaid ? NEVER : this.refusals.askAt(this.contact.heardAt, this.askedAt, this.rto)
-  }
-
-  /** When to ask a doubted peer again, and when it is given up. */
-  private get doubtAt(): number {
-    if (!this.doubt.active) return NEVER
-    return Math.min(this.askedAt + Math.max(ASK_AGAIN, this.rto), this.doubt.endsAt)
-  }
-
   /** What is next in order found no room, and no reader can make any. */
   private starve(now: number): void {
     const { rcv } = this.kcp
@@ -724,19 +713,14 @@ export class KcpSession implements Task, CloseHost {
   run(now: number): boolean {
     this.kcp.keepTime(this.ts(now))
     // Before the application is asked for more: what expired made room.
-    if (this.expiry !== undefined && now >= this.expiry.at && !this.closed) this.expiry.run(now, this.ts(now))
+    if (now >= this.timerAt(SessionTimer.Expiry, now) && !this.closed) this.fire(SessionTimer.Expiry, now)
     // What arrived in this turn is read, and what it made room for is written, before the flush that answers it.
     this.onChange?.()
     if (this.closed) return false
-    this.judge(now)
+    fireDue(this, now, SessionTimer.Idle)
     let again = false
     if (!this.closed) {
-      if (this.address.run(now)) this.urgent = true
-      this.keepAlive(now)
-      if (now >= this.trimAt) this.trim()
-      if (this.windowUpdates.run(this.kcp, now)) this.urgent = true
-      const due = now >= this.retransmitAt(now) || now >= this.writeAt || now >= this.repeatAt(now)
-      if (this.urgent || due) this.flush(now)
+      if (this.urgent) this.flush(now)
       else if (this.answering) again = this.answer(now)
       const end = this.closing.run(now)
       if (end === 'over') this.finish(this.closing.endedFirst ?? 'local', undefined)
@@ -748,24 +732,108 @@ export class KcpSession implements Task, CloseHost {
   }
 
   deadline(): number {
-    if (this.closed) return NEVER
+    return this.closed ? NEVER : earliest(this, this.flushedAt)
+  }
+
+  timerAt(timer: SessionTimer, now: number): number {
     const { config, kcp } = this
-    let at = Math.min(
-      this.retransmitAt(this.flushedAt),
-      this.writeAt,
-      this.windowUpdates.at,
-      this.repeatAt(this.flushedAt),
-    )
-    if (this.mayIdleOut) at = Math.min(at, this.contact.heardAt + this.idleLimit)
-    at = Math.min(at, this.askAt, this.askForLastAt, this.doubtAt, this.askRefusedAt)
-    at = Math.min(at, this.trimAt, this.expiry?.at ?? NEVER)
-    at = Math.min(at, this.pendingUntil, this.address.challengeAt)
-    at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
-    if (kcp.waitSnd() > 0) {
-      if (config.stallTimeout > 0) at = Math.min(at, this.progressAt + config.stallTimeout)
-      at = Math.min(at, this.lingerUntil)
+    switch (timer) {
+      case SessionTimer.Expiry:
+        return this.expiry?.at ?? NEVER
+      case SessionTimer.Idle:
+        return this.mayIdleOut ? this.contact.heardAt + this.idleLimit : NEVER
+      case SessionTimer.Doubt:
+        return this.doubt.endsAt
+      case SessionTimer.Pending:
+        return this.pendingUntil
+      case SessionTimer.Orphan:
+        return this.headlessSince + HEADLESS_TIMEOUT
+      case SessionTimer.Stall:
+        return config.stallTimeout > 0 && kcp.waitSnd() > 0 ? this.progressAt + config.stallTimeout : NEVER
+      case SessionTimer.Linger:
+        return kcp.waitSnd() > 0 ? this.lingerUntil : NEVER
+      case SessionTimer.Challenge:
+        return this.address.challengeAt
+      case SessionTimer.KeepAlive:
+        return this.askAt
+      case SessionTimer.AskForLast:
+        return this.askForLastAt
+      case SessionTimer.AskDoubted:
+        return this.doubt.active ? this.askedAt + Math.max(ASK_AGAIN, this.rto) : NEVER
+      case SessionTimer.AskRefused:
+        return this.allSaid ? NEVER : this.refusals.askAt(this.contact.heardAt, this.askedAt, this.rto)
+      case SessionTimer.Trim:
+        return this.trimAt
+      case SessionTimer.WindowUpdate:
+        return this.windowUpdates.at
+      case SessionTimer.Retransmit:
+        return this.retransmitAt(now)
+      case SessionTimer.DelayedWrite:
+        return this.writeAt
+      case SessionTimer.Redundancy:
+        return this.repeatAt(now)
+      case SessionTimer.Fin:
+        return this.closing.finAt
+      case SessionTimer.Mute:
+        return this.closing.muteAt
     }
-    return Math.min(at, this.closing.finAt, this.closing.muteAt)
+  }
+
+  fire(timer: SessionTimer, now: number): void {
+    const { config, kcp } = this
+    switch (timer) {
+      case SessionTimer.Expiry:
+        this.expiry?.run(now, this.ts(now))
+        break
+      case SessionTimer.Idle:
+        this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
+        break
+      case SessionTimer.Doubt:
+        if (this.doubt.judge(now, this.contact.heardAt))
+          this.giveUp(now, 'reset', resetError("another peer has taken the peer's address"))
+        break
+      case SessionTimer.Pending:
+        this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
+        break
+      case SessionTimer.Orphan:
+        this.giveUp(
+          now,
+          'reset',
+          resetError("the conversation's beginning never came: it began with another server"),
+        )
+        break
+      case SessionTimer.Stall:
+        this.giveUp(now, 'dead-link', deadLinkError(kcp.snd.bytes, config.stallTimeout))
+        break
+      case SessionTimer.Linger:
+        this.timeOut(now, `${kcp.snd.bytes} bytes were not acknowledged while closing`, config.lingerTimeout)
+        break
+      case SessionTimer.Challenge:
+        this.address.challenge(now)
+        this.urgent = true
+        break
+      case SessionTimer.KeepAlive:
+      case SessionTimer.AskForLast:
+      case SessionTimer.AskDoubted:
+      case SessionTimer.AskRefused:
+        this.ask(now)
+        break
+      case SessionTimer.Trim:
+        this.trim()
+        break
+      case SessionTimer.WindowUpdate:
+        this.windowUpdates.advertise(kcp, now)
+        this.urgent = true
+        break
+      case SessionTimer.Retransmit:
+      case SessionTimer.DelayedWrite:
+      case SessionTimer.Redundancy:
+        this.urgent = true
+        break
+      case SessionTimer.Fin:
+      case SessionTimer.Mute:
+      // The close handshake looks at both after the flush of each run.
+    }
   }
 
   forgive(ms: number, now: number): void {
@@ -846,42 +914,6 @@ export class KcpSession implements Task, CloseHost {
   private repeatAt(now: number): number {
     const at = this.kcp.repeatAt
     return at === undefined || !this.proven ? NEVER : Math.floor(now) + seqDiff(at, this.ts(now))
-  }
-
-  private judge(now: number): void {
-    const { config, kcp } = this
-    const silence = now - this.contact.heardAt
-    if (this.mayIdleOut && silence >= this.idleLimit) {
-      this.timeOut(now, `nothing was heard for ${this.idleLimit} ms`, this.idleLimit)
-    } else if (this.doubt.judge(now, this.contact.heardAt)) {
-      this.giveUp(now, 'reset', new KcpError('ERR_KCP_RESET', "another peer has taken the peer's address"))
-    } else if (now >= this.pendingUntil) {
-      this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)
-    } else if (now - this.headlessSince >= HEADLESS_TIMEOUT) {
-      this.giveUp(
-        now,
-        'reset',
-        new KcpError(
-          'ERR_KCP_RESET',
-          "the conversation's beginning never came: it began with another server",
-        ),
-      )
-    } else if (kcp.waitSnd() > 0 && config.stallTimeout > 0 && now - this.progressAt >= config.stallTimeout) {
-      const outstanding = kcp.snd.bytes
-      this.giveUp(
-        now,
-        'dead-link',
-        new KcpError(
-          'ERR_KCP_DEAD_LINK',
-          `${outstanding} bytes were not acknowledged for ${config.stallTimeout} ms`,
-          {
-            detail: { timeout: config.stallTimeout, outstanding },
-          },
-        ),
-      )
-    } else if (kcp.waitSnd() > 0 && now >= this.lingerUntil) {
-      this.timeOut(now, `${kcp.snd.bytes} bytes were not acknowledged while closing`, config.lingerTimeout)
-    }
   }
 
   /** When a peer whose address is not proven is forgotten. */
@@ -975,11 +1007,6 @@ export class KcpSession implements Task, CloseHost {
     return Math.max(this.progressAt, this.askedAt) + Math.max(ASK_FOR_LAST, this.kcp.rtt.rto)
   }
 
-  private keepAlive(now: number): void {
-    if (now < Math.min(this.askAt, this.askForLastAt, this.doubtAt, this.askRefusedAt)) return
-    this.ask(now)
-  }
-
   /** When empty windows are given back. */
   private get trimAt(): number {
     if (!this.kcp.trimmable && this.path?.trimmable !== true) return NEVER
@@ -1069,7 +1096,7 @@ export class KcpSession implements Task, CloseHost {
       // It is over there already.
       this.finish(this.closing.endedFirst ?? 'peer', undefined)
     } else {
-      this.finish('reset', new KcpError('ERR_KCP_RESET', 'the peer reset the conversation'))
+      this.finish('reset', resetError('the peer reset the conversation'))
     }
   }
 
@@ -1105,4 +1132,14 @@ function refusalOf(code: number | undefined): { readonly why: string; readonly t
   if (code === CloseCode.Draining) return { why: 'draining', text: 'it takes no new peers' }
   if (code === CloseCode.Rejected) return { why: 'rejected', text: 'it does not want this peer' }
   return undefined
+}
+
+function resetError(message: string): KcpError {
+  return new KcpError('ERR_KCP_RESET', message)
+}
+
+function deadLinkError(outstanding: number, timeout: number): KcpError {
+  return new KcpError('ERR_KCP_DEAD_LINK', `${outstanding} bytes were not acknowledged for ${timeout} ms`, {
+    detail: { timeout, outstanding },
+  })
 }

@@ -23,18 +23,13 @@ export class WindowUpdates {
   /** Data came: the peer knows that the window is open. */
   received(): void {
     this.left = 0
+    this.at = NEVER
   }
 
-  /** Returns whether an update has to be flushed. */
-  run(kcp: Kcp, now: number): boolean {
-    if (this.left === 0) {
-      this.at = NEVER
-      return false
-    }
-    if (now < this.at) return false
+  /** Has the engine advertise the window in the next flush. */
+  advertise(kcp: Kcp, now: number): void {
     this.left--
     this.at = this.left > 0 ? now + kcp.rtt.rto : NEVER
     kcp.probe.tellPending = true
-    return true
   }
 }
