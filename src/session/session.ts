@@ -33,6 +33,7 @@ import {
 import type { ResolvedSessionConfig } from './config.ts'
 import { GrowthWatch } from './growth-watch.ts'
 import { HostRefusals } from './host-refusals.ts'
+import { Liveness, type LivenessHost } from './liveness.ts'
 import { type Expiring, MessageExpiry } from './message-expiry.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PeerClock } from './peer-clock.ts'
@@ -135,23 +136,6 @@ const RESETS = 3
 const SMALLEST_WINDOW = 32
 /** Empty windows give their memory back after this much silence, ms: longer than the pauses of a conversation. */
 const TRIM_AFTER = 3_000
-/**
- * Questions to silent peers wait for the next of these, ms of the clock: those of many sessions then leave in one turn,
- * and in one system call. Only where the silence is many times as long.
- */
-const ASK_GRID = 100
-/** The same, for what was not acknowledged while closing: some ten of them within the default lingerTimeout. */
-const ASK_FOR_LAST = 500
-/**
- * A path on which nothing outstanding was acknowledged for so long, ms, or for two RTOs if those are longer, counts as cut.
- * When the peer shows that it hears us again segments do not wait for what their RTOs have grown to meanwhile; below this
- * they have not grown to much.
- */
-const OUTAGE = 1_000
-/** A peer that only answers questions may not know the conversation: the next time it must have taken so many times as long. */
-const REVIVAL_GROWTH = 4
-/** Least time between two questions to a silent peer, ms. */
-const ASK_AGAIN = 1_000
 /** So long after a PUSH that does not fit the peer's clock, those of all channels have to, ms. */
 const CAUTION = 10_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
@@ -159,7 +143,7 @@ const MAX_ACKS = 1024
 
 const NEVER = Number.POSITIVE_INFINITY
 
-export class KcpSession implements Task, CloseHost, TimedSession {
+export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   readonly conv: number
   readonly config: ResolvedSessionConfig
   readonly role: 'client' | 'server'
@@ -190,7 +174,7 @@ export class KcpSession implements Task, CloseHost, TimedSession {
   bytesWritten = 0
   bytesRead = 0
 
-  private readonly closing: CloseHandshake
+  readonly closing: CloseHandshake
   private flushing = false
   /** Whether a PUSH of the peer's came on this channel. */
   private heardPush = false
@@ -202,19 +186,10 @@ export class KcpSession implements Task, CloseHost, TimedSession {
   private readonly path: SessionPath | undefined
   private readonly flushed: (() => void) | undefined
   readonly contact: PeerContact
-  private readonly isFirst: boolean
-  /** Latest time that something valid was heard on this channel. */
-  private ownHeardAt: number
-  /** How often back-offs were forgotten since something was acknowledged, and when the last time. */
-  private revivals = 0
-  private revivedAt = 0
-  private askedAt: number
+  readonly isFirst: boolean
+  private readonly liveness: Liveness
   private readonly refusals = new HostRefusals()
   private readonly doubt = new SuccessorDoubt()
-  /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
-  private progressAt: number
-  /** Latest time that the peer's window opened again. */
-  private openedAt = 0
   private flushedAt: number
 
   private readonly address: AddressValidation
@@ -242,11 +217,12 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     this.sendDatagram = options.send
     this.flushed = options.flushed
     this.path = options.path
-    this.closing = new CloseHandshake(this, now)
     this.contact = options.contact ?? new PeerContact(options.role, options.clockOffset, now)
     this.isFirst = options.contact === undefined
-    this.ownHeardAt = this.askedAt = this.progressAt = this.flushedAt = now
+    this.flushedAt = now
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
+    this.closing = new CloseHandshake(this, now)
+    this.liveness = new Liveness(this, now)
     if (this.isFirst) this.contact.spokenTo = () => this.kcp.proof.sentPush
     this.notices = new NoticeJudge(this.kcp, this.contact.clock)
     // `now` of the call at hand: an engine's clock is u32, and ours is not.
@@ -384,7 +360,7 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     const { kcp } = this
     const message = this.expiry?.find(ticket)
     if (ticket !== 0 && message === undefined) return 0
-    if (kcp.waitSnd() === 0) this.progressAt = now
+    if (kcp.waitSnd() === 0) this.liveness.progressAt = now
     if (message === undefined) kcp.send(data)
     else kcp.send(data, this.ts(message.expiresAt) >>> 0, ticket)
     this.bytesWritten += data.length
@@ -468,7 +444,7 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     // What is in flight may be all that the peer has not heard of: then both.
     if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
     if (known) this.kcp.challenge()
-    this.askedAt = now
+    this.liveness.askedAt = now
     this.urgent = true
   }
 
@@ -476,7 +452,7 @@ export class KcpSession implements Task, CloseHost, TimedSession {
   end(now: number): void {
     if (!this.open) return
     this.closing.end()
-    this.progressAt = now
+    this.liveness.progressAt = now
     this.urgent = true
   }
 
@@ -583,17 +559,18 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     if (kcp.proof.answers !== answers && this.doubt.active && kcp.peer.una !== 0) this.reassure()
     if (kcp.peer.misfits > misfits) this.onMisfit(now)
     else if (result === InputResult.Accepted && current) {
-      this.revive(kcp.waitSnd() < outstanding, kcp.probe.told !== told || kcp.proof.answers !== answers, now)
+      const answered = kcp.probe.told !== told || kcp.proof.answers !== answers
+      if (this.liveness.revive(kcp.waitSnd() < outstanding, answered, now, this.ts(now))) this.ask(now)
       this.ownHeard = contact.heard = true
-      contact.heardAt = this.ownHeardAt = now
+      contact.heardAt = this.liveness.heardAt = now
     }
     if (!kcp.peer.unproven && (kcp.peer.una !== 0 || this.contact.clock.known)) contact.known = true
     if (kcp.rcv.starved !== undefined) this.starve(now)
     if (this.closed) return
     this.watchGrowth(kcp.rcvNxt !== rcvNxt, now)
     if (kcp.rmtWnd > this.bestWnd && this.ownHeard) this.bestWnd = kcp.rmtWnd
-    if (kcp.waitSnd() < outstanding) this.progressAt = now
-    if (shut && kcp.rmtWnd > 0) this.openedAt = now
+    if (kcp.waitSnd() < outstanding) this.liveness.progressAt = now
+    if (shut && kcp.rmtWnd > 0) this.liveness.openedAt = now
     if (kcp.rcvNxt !== 0) this.headlessSince = NEVER
     if (kcp.counters.segmentsIn !== stored) {
       this.closing.received(now)
@@ -736,12 +713,11 @@ export class KcpSession implements Task, CloseHost, TimedSession {
   }
 
   timerAt(timer: SessionTimer, now: number): number {
-    const { config, kcp } = this
     switch (timer) {
       case SessionTimer.Expiry:
         return this.expiry?.at ?? NEVER
       case SessionTimer.Idle:
-        return this.mayIdleOut ? this.contact.heardAt + this.idleLimit : NEVER
+        return this.liveness.idleAt
       case SessionTimer.Doubt:
         return this.doubt.endsAt
       case SessionTimer.Pending:
@@ -749,19 +725,21 @@ export class KcpSession implements Task, CloseHost, TimedSession {
       case SessionTimer.Orphan:
         return this.headlessSince + HEADLESS_TIMEOUT
       case SessionTimer.Stall:
-        return config.stallTimeout > 0 && kcp.waitSnd() > 0 ? this.progressAt + config.stallTimeout : NEVER
+        return this.liveness.stallAt
       case SessionTimer.Linger:
-        return kcp.waitSnd() > 0 ? this.lingerUntil : NEVER
+        return this.liveness.lingerAt
       case SessionTimer.Challenge:
         return this.address.challengeAt
       case SessionTimer.KeepAlive:
-        return this.askAt
+        return this.liveness.askAt
       case SessionTimer.AskForLast:
-        return this.askForLastAt
+        return this.liveness.askForLastAt
       case SessionTimer.AskDoubted:
-        return this.doubt.active ? this.askedAt + Math.max(ASK_AGAIN, this.rto) : NEVER
+        return this.doubt.active ? this.liveness.askAgainAt : NEVER
       case SessionTimer.AskRefused:
-        return this.allSaid ? NEVER : this.refusals.askAt(this.contact.heardAt, this.askedAt, this.rto)
+        return this.allSaid
+          ? NEVER
+          : this.refusals.askAt(this.contact.heardAt, this.liveness.askedAt, this.rto)
       case SessionTimer.Trim:
         return this.trimAt
       case SessionTimer.WindowUpdate:
@@ -840,10 +818,7 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     // What came before anybody noticed the pause has its time already.
     const later = (at: number): number => Math.min(at + ms, Math.max(at, now))
     this.contact.shift(later, now)
-    this.ownHeardAt = later(this.ownHeardAt)
-    this.progressAt = later(this.progressAt)
-    this.revivedAt = later(this.revivedAt)
-    this.openedAt = later(this.openedAt)
+    this.liveness.shift(later)
     this.closing.shift(later)
     this.doubt.shift(later)
     this.headlessSince = later(this.headlessSince)
@@ -923,88 +898,13 @@ export class KcpSession implements Task, CloseHost, TimedSession {
     return this.proven || over ? NEVER : this.contact.heardAt + PENDING_TIMEOUT
   }
 
-  /** Until when what is left to send after an end waits for an acknowledgement. */
-  private get lingerUntil(): number {
-    // A peer that told that it is full is not gone, its reader is slow. Nobody waits for that after a whole close;
-    // after half of one stallTimeout is the limit.
-    if (this.closing.state !== 'draining' || (this.closing.half && this.kcp.rmtWnd === 0)) return NEVER
-    // Nor is one that answers, but whose path drops the same segment again and again; stallTimeout ends that.
-    const answers =
-      this.kcp.rmtWnd > 0 && this.config.stallTimeout > 0 ? this.contact.heardAt : this.progressAt
-    return Math.max(this.progressAt, this.openedAt, answers) + this.config.lingerTimeout
-  }
-
   private timeOut(now: number, message: string, timeout: number): void {
     this.giveUp(now, 'timeout', new KcpError('ERR_KCP_TIMEOUT', message, { detail: { timeout } }))
   }
 
-  /** Silence that ends the session, ms; 0: none. A half that waits for the other's end never waits for ever. */
+  /** Silence that ends the session, ms; 0: none. */
   get idleLimit(): number {
-    const { idleTimeout, stallTimeout } = this.config
-    return idleTimeout === 0 && this.closing.state === 'finished' ? stallTimeout : idleTimeout
-  }
-
-  /** Whether silence can end the session: not when the peer has said that it is done, and has acknowledged all of ours. */
-  private get mayIdleOut(): boolean {
-    return this.idleLimit > 0 && (this.closing.peerFinal === undefined || this.kcp.waitSnd() > 0)
-  }
-
-  /** Silence after which the peer is asked for a sign of life, ms; 0: never. */
-  private get askInterval(): number {
-    // One question serves all channels, and a peer that is done need not be there.
-    if ((!this.isFirst && this.contact.firstOpen) || this.closing.peerFinal !== undefined) return 0
-    const { keepAlive } = this.config
-    return keepAlive === 0 && this.closing.state === 'finished' ? Math.ceil(this.idleLimit / 4) : keepAlive
-  }
-
-  /** After so long without an acknowledgement of what is outstanding the path counts as cut, ms. */
-  private get outage(): number {
-    return Math.max(OUTAGE, 2 * this.kcp.rtt.rto)
-  }
-
-  /**
-   * Something valid came. When the path was cut, and it shows that the peer hears us again, RTOs begin anew; when it only
-   * shows that we hear the peer, the peer is asked.
-   */
-  private revive(acked: boolean, answered: boolean, now: number): void {
-    const { kcp, outage } = this
-    if (kcp.snd.inFlight > 0) {
-      const since = Math.max(this.progressAt, this.revivedAt)
-      if ((acked || answered) && now - since >= outage * REVIVAL_GROWTH ** this.revivals) {
-        kcp.forgetBackoff(this.ts(now))
-        this.revivals++
-        this.revivedAt = now
-      } else if (this.config.keepAlive > 0 && now - Math.max(this.progressAt, this.ownHeardAt) >= outage) {
-        this.ask(now)
-      }
-    }
-    if (acked) this.revivals = 0
-  }
-
-  /**
-   * When to ask next. One question may be lost: until the answer comes it is repeated. While something outstanding is not
-   * acknowledged resends come ever later, and who asks knows soon when the path is there again. Each channel for itself then.
-   */
-  private get askAt(): number {
-    const { askInterval, askedAt, kcp } = this
-    const { heardAt } = this.contact
-    let at = NEVER
-    if (askInterval > 0) {
-      at = heardAt + askInterval
-      if (askedAt > heardAt) at = Math.max(at, askedAt + Math.max(ASK_AGAIN, kcp.rtt.rto))
-      else if (askInterval >= 10 * ASK_GRID) at = Math.ceil(at / ASK_GRID) * ASK_GRID
-    }
-    if (this.config.keepAlive === 0 || kcp.snd.inFlight === 0) return at
-    return Math.min(at, Math.max(this.progressAt, askedAt) + this.outage)
-  }
-
-  /**
-   * When to ask a peer that has left our last bytes unacknowledged while we close. Its ACK may be what is lost, again and
-   * again: any answer brings its una. By now resends are far apart, and lingerTimeout is short.
-   */
-  private get askForLastAt(): number {
-    if (this.closing.state !== 'draining' || this.kcp.waitSnd() === 0) return NEVER
-    return Math.max(this.progressAt, this.askedAt) + Math.max(ASK_FOR_LAST, this.kcp.rtt.rto)
+    return this.liveness.idleLimit
   }
 
   /** When empty windows are given back. */
