@@ -267,6 +267,7 @@ export class KcpSession implements Task {
   /** How often back-offs were forgotten since something was acknowledged, and when the last time. */
   private revivals = 0
   private revivedAt = 0
+  private asked = false
   private askedAt: number
   /** Refusals of the peer's host since it was heard last, and when the latest of them counted. */
   private refusals = 0
@@ -274,6 +275,8 @@ export class KcpSession implements Task {
   /** When the first PUSH came that was not the peer's, since it was last known to have its state; and the latest. */
   private doubtedAt: number = Number.NEGATIVE_INFINITY
   private misfitAt: number = Number.NEGATIVE_INFINITY
+  /** When a Reset that was not believed was answered last. */
+  private objectedAt: number = Number.NEGATIVE_INFINITY
   /** Latest time that a PUSH was stored. */
   private dataAt: number
   /** Latest time that the peer acknowledged something, or that the first byte was outstanding. */
@@ -538,6 +541,7 @@ export class KcpSession implements Task {
     // What is in flight may be all that the peer has not heard of: then both.
     if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
     if (known) this.kcp.challenge()
+    this.asked = true
     this.askedAt = now
     this.urgent = true
   }
@@ -711,6 +715,18 @@ export class KcpSession implements Task {
     this.misfitAt = this.lead.misfitAt = now
     if (this.doubted) return
     this.doubtedAt = now
+    this.ask(now)
+  }
+
+  /**
+   * A Reset that is not believed may be what the peer says to whom it takes for our successor (`doubt`), and the peer ends
+   * the conversation unless it hears us. A challenge shows it our clock; with nothing of its own to be acknowledged
+   * nothing else can.
+   */
+  private objectTo({ kind, ts }: CloseNotice, now: number): void {
+    if (kind !== NoticeKind.Reset || ts !== undefined || this.kcp.peer.una === 0) return
+    if (now - this.objectedAt < Math.max(ASK_AGAIN, this.kcp.rtt.rto)) return
+    this.objectedAt = now
     this.ask(now)
   }
 
@@ -1258,8 +1274,12 @@ export class KcpSession implements Task {
   private heed(notice: CloseNotice, now: number): void {
     const refusal = notice.kind === NoticeKind.Reset ? refusalOf(notice.code) : undefined
     // The answer to a question: there is no time of ours that it could echo yet.
-    const answersQuestion = refusal !== undefined && !this.used && !this.lead.heard && notice.ts === undefined
-    if (!answersQuestion && !this.notices.believes(notice, now)) return
+    const answersQuestion =
+      refusal !== undefined && this.lead.asked && !this.used && !this.lead.heard && notice.ts === undefined
+    if (!answersQuestion && !this.notices.believes(notice, now)) {
+      this.objectTo(notice, now)
+      return
+    }
     this.lead.heardAt = now
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
