@@ -185,9 +185,10 @@ export function withArguments<T extends object>(
   requireOptions(where, value)
   const all: Record<string, unknown> = {}
   // Inherited ones count: a class may hold the key in a getter.
-  for (const name of [...CONNECT_NAMES, ...BOTH_NAMES, ...namesIn(where, value)]) {
-    if (name in all) continue
-    all[name] = readSafely(name, () => (value as Record<string, unknown>)[name])
+  const named = new Set(namesIn(where, value))
+  for (const name of [...named, ...CONNECT_NAMES, ...BOTH_NAMES]) {
+    const one = readSafely(name, () => (value as Record<string, unknown>)[name])
+    if (one !== undefined || named.has(name)) all[name] = one
   }
   for (const [name, one] of Object.entries(given)) {
     if (one === undefined) continue
