@@ -288,6 +288,8 @@ export class KcpSession implements Task {
   private wasProven: boolean
   private challenges = 0
   private challengeAt = 0
+  /** A datagram came for this channel, or will: to the others an address that is not proven has given nothing to answer. */
+  private addressed: boolean
   /** When the session was born, until the peer's first segment is here; then Infinity. */
   private headlessSince: number
   private retells = 0
@@ -339,6 +341,7 @@ export class KcpSession implements Task {
     this.wasProven = options.role === 'client' || options.lead?.proven === true
     // A channel that was never used here may have been used by nobody.
     this.headlessSince = options.role === 'client' || options.begun === false ? NEVER : now
+    this.addressed = options.begun !== false
     if (!this.wasProven) this.kcp.allowance = 0
     // The first flush of an engine only opens its congestion window.
     this.kcp.update(this.ts(now))
@@ -631,7 +634,7 @@ export class KcpSession implements Task {
   ): void {
     if (this.closed) return
     const { kcp } = this
-    this.answering = true
+    this.answering = this.addressed = true
     this.receivedAt = now
     if (!this.wasProven) kcp.allowance += AMPLIFICATION * wireSize
     if (datagram.length < KCP_OVERHEAD) {
@@ -880,7 +883,7 @@ export class KcpSession implements Task {
     at = Math.min(at, this.trimAt, this.expireAt)
     if (!this.wasProven) {
       at = Math.min(at, this.pendingUntil)
-      if (this.challenges < CHALLENGES) at = Math.min(at, this.challengeAt)
+      if (this.challenges < CHALLENGES && this.addressed) at = Math.min(at, this.challengeAt)
     }
     at = Math.min(at, this.headlessSince + HEADLESS_TIMEOUT)
     if (kcp.waitSnd() > 0) {
@@ -1057,7 +1060,7 @@ export class KcpSession implements Task {
 
   /** Has an unproven peer's address challenged, unless data that goes out now does the same. */
   private prove(now: number): void {
-    if (this.wasProven || now < this.challengeAt) return
+    if (this.wasProven || now < this.challengeAt || !this.addressed) return
     const { kcp } = this
     // Beyond those it has to be worth it: what a peer sent pays for it.
     if (this.challenges >= CHALLENGES && kcp.allowance < KCP_OVERHEAD + kcp.overhead) return
@@ -1195,7 +1198,8 @@ export class KcpSession implements Task {
 
   private closeStep(now: number): void {
     if (this.sending === 'draining' && this.drained) {
-      if (this.config.lifecycle === 'fin' && this.used) this.notify(now)
+      // A peer that knows the conversation waits on all its channels, also on those that carried nothing.
+      if (this.config.lifecycle === 'fin' && (this.used || this.lead.known)) this.notify(now)
       else this.finishSending(now)
     }
     if (this.sending === 'notifying') {
@@ -1266,7 +1270,8 @@ export class KcpSession implements Task {
   }
 
   private sendReset(now: number, code: number): void {
-    if (this.config.lifecycle !== 'fin' || (!this.heard && !this.kcp.proof.sentPush)) return
+    const { sentPush } = this.kcp.proof
+    if (this.config.lifecycle !== 'fin' || !(sentPush || (this.heard && this.addressed))) return
     // A peer whose address is unproven is not worth more than one.
     for (let i = this.wasProven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
   }
