@@ -24,8 +24,50 @@ function describe(value: unknown): string {
 }
 
 function nameOf(value: object): string {
-  const name: unknown = value.constructor?.name
-  return typeof name === 'string' && name !== '' ? name : 'an object'
+  try {
+    const name: unknown = value.constructor?.name
+    if (typeof name === 'string' && name !== '') return name
+  } catch {
+    // A Proxy or a getter: the value is refused all the same.
+  }
+  return 'an object'
+}
+
+/**
+ * What `read` returns. It reads a value of the caller, in which a getter or a Proxy may throw: that is ERR_KCP_CONFIG for
+ * `field` too, with what was thrown as its cause.
+ */
+export function readSafely<T>(field: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof KcpError) throw error
+    throw new KcpError(
+      'ERR_KCP_CONFIG',
+      `${field} must be readable, but reading it throws: give plain values`,
+      {
+        cause: error,
+        detail: { field, value: 'unreadable', allowed: 'a value that can be read' },
+      },
+    )
+  }
+}
+
+/** One value of an object of options. */
+function readValue(options: object, name: string, field: string): unknown {
+  return readSafely(field, () => (options as Record<string, unknown>)[name])
+}
+
+/** The names in an object of options: inherited ones too, and symbols, which no option has. */
+export function namesIn(where: string, options: object): string[] {
+  return readSafely(where, () => {
+    const names: string[] = []
+    for (const name in options) names.push(name)
+    for (const symbol of Object.getOwnPropertySymbols(options)) {
+      if (Object.prototype.propertyIsEnumerable.call(options, symbol)) names.push(String(symbol))
+    }
+    return names
+  })
 }
 
 /** Throws ERR_KCP_CONFIG unless `value` is a whole number within `low .. high`. */
@@ -51,9 +93,10 @@ export function requireMethods(
 ): object {
   const kind = typeof value
   if (value === null || (kind !== 'object' && kind !== 'function')) throw configError(field, value, allowed)
-  const missing = methods.filter((name) => typeof (value as Record<string, unknown>)[name] !== 'function')
+  const given = value as object
+  const missing = methods.filter((name) => typeof readValue(given, name, `${field}.${name}`) !== 'function')
   if (missing.length > 0) throw configError(field, value, `${allowed} (it has no ${missing.join(', no ')})`)
-  return value as object
+  return given
 }
 
 /**
@@ -85,13 +128,13 @@ export function readOptions<T extends object>(
 ): Partial<T> {
   if (value === undefined) return Object.freeze({})
   requireOptions(where, value)
-  for (const name in value) {
+  for (const name of namesIn(where, value)) {
     if (!names.has(name))
-      throw unknownOption(name, (value as Record<string, unknown>)[name], names, prefix, hint?.(name))
+      throw unknownOption(name, readValue(value, name, prefix + name), names, prefix, hint?.(name))
   }
   const read: Record<string, unknown> = {}
   for (const name of names) {
-    const one = (value as Record<string, unknown>)[name]
+    const one = readValue(value, name, prefix + name)
     if (one !== undefined) read[name] = one
   }
   return Object.freeze(read) as Partial<T>
@@ -101,11 +144,13 @@ export function readOptions<T extends object>(
 export function requireOptions(where: string, value: unknown): asserts value is object {
   const allowed = 'an object of settings'
   if (typeof value !== 'object' || value === null) throw configError(where, value, allowed)
-  if (typeof (value as { then?: unknown }).then === 'function') {
+  if (readSafely(where, () => isThenable(value))) {
     throw configError(where, value, `${allowed}; await the promise first`)
   }
   // What a Map, a Date or an array holds are no options, and none of it would be seen.
-  if (Object.prototype.toString.call(value) !== '[object Object]') throw configError(where, value, allowed)
+  if (readSafely(where, () => Object.prototype.toString.call(value)) !== '[object Object]') {
+    throw configError(where, value, allowed)
+  }
 }
 
 /** The error for a name that no option has. Its value is not repeated unless it is a number: it may be a key. */

@@ -6,6 +6,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP, SocketAddress } from 'node:net'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { optionNames, readOptions } from '../core/options.ts'
 
 /** `'host:port'`, `'[v6]:port'`, or the two apart. */
 export type Address = string | { readonly host?: string; readonly port: number }
@@ -15,10 +16,18 @@ export interface HostPort {
   readonly port: number
 }
 
+const ADDRESS_NAMES = optionNames({ host: true, port: true })
+
 /** Host and port of an address. Throws ERR_KCP_CONFIG. `':port'` leaves the host open. */
 export function parseAddress(address: Address): HostPort {
   if (typeof address === 'object' && address !== null) {
-    return { host: address.host, port: requirePort(address.port) }
+    // What else stands there, such as `security`, would be dropped in silence.
+    const { host, port } = readOptions<{ host: string; port: number }>('the address', address, {
+      names: ADDRESS_NAMES,
+      hint: (name) =>
+        name === 'address' ? 'did you mean host?' : 'there are host and port; options are the next argument',
+    })
+    return { host, port: requirePort(port) }
   }
   const form = "'host:port', '[v6]:port' or { host, port }"
   if (typeof address !== 'string') throw configError('address', address, form)

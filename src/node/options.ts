@@ -8,7 +8,14 @@ import type { Socket } from 'node:dgram'
 import type { BlockList } from 'node:net'
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import { optionNames, readOptions, requireMethods, requireOptions } from '../core/options.ts'
+import {
+  namesIn,
+  optionNames,
+  readOptions,
+  readSafely,
+  requireMethods,
+  requireOptions,
+} from '../core/options.ts'
 import { type pickSessionConfig, sessionHint, sessionNames } from '../session/config.ts'
 import { requireCipher, requireFec } from '../session/fec-options.ts'
 import { requireConv } from '../session/peer.ts'
@@ -17,7 +24,7 @@ import { familyOf, requirePort } from './address.ts'
 import type { KcpConnectOptions, KcpStreamOptions } from './dial.ts'
 import { isDeferred } from './hooks.ts'
 import type { KcpListenerOptions, KcpListenOptions } from './kcp-listener.ts'
-import { type KcpSecurity, requireSecurity } from './security.ts'
+import { type KcpSecurity, requireSecurity, SECURITY_NAMES } from './security.ts'
 
 type Own<T> = Exclude<keyof T, keyof ReturnType<typeof pickSessionConfig>>
 
@@ -102,7 +109,7 @@ export function readConnectOptions(value: unknown): KcpConnectOptions {
   requireWaitForPeer(options.waitForPeer)
   if (ownsTransport !== undefined) requireBoolean('ownsTransport', ownsTransport)
   if (socket !== undefined) requireSocket(socket, 'client')
-  if (transport !== undefined) requireTransport(transport)
+  if (transport !== undefined) readSafely('transport', () => requireTransport(transport))
   refuseBeside(options, 'socket', 'transport', 'localAddress', 'localPort')
   refuseBeside(options, 'transport', 'localAddress', 'localPort', 'family')
   return Object.freeze({ ...options, ...checkStreamOptions(options, 'client') } as KcpConnectOptions)
@@ -141,7 +148,7 @@ export function readListenOptions(value: unknown): KcpListenOptions {
   }
   requireSignal(signal)
   if (socket !== undefined) requireSocket(socket, 'server')
-  if (transport !== undefined) requireTransport(transport)
+  if (transport !== undefined) readSafely('transport', () => requireTransport(transport))
   // Port and host may stand beside a transport, as the address of `bind`: they are its own business then.
   const own = ['ipv6Only', 'reuseAddr', 'reusePort'] as const
   refuseBeside(options, 'transport', 'socket', 'fd', ...own)
@@ -178,12 +185,10 @@ export function withArguments<T extends object>(
   requireOptions(where, value)
   const all: Record<string, unknown> = {}
   // Inherited ones count: a class may hold the key in a getter.
-  for (const name of [...CONNECT_NAMES, ...BOTH_NAMES]) {
-    const one = (value as Record<string, unknown>)[name]
-    if (one !== undefined) all[name] = one
-  }
-  for (const name in value) {
-    if (!(name in all)) all[name] = (value as Record<string, unknown>)[name]
+  const named = new Set(namesIn(where, value))
+  for (const name of [...named, ...CONNECT_NAMES, ...BOTH_NAMES]) {
+    const one = readSafely(name, () => (value as Record<string, unknown>)[name])
+    if (one !== undefined || named.has(name)) all[name] = one
   }
   for (const [name, one] of Object.entries(given)) {
     if (one === undefined) continue
@@ -208,7 +213,8 @@ export function requireSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined) return undefined
   const allowed = 'an AbortSignal (of a controller: controller.signal)'
   requireMethods('signal', signal, allowed, ['addEventListener', 'removeEventListener'])
-  if (typeof (signal as AbortSignal).aborted !== 'boolean') throw configError('signal', signal, allowed)
+  const aborted = readSafely('signal.aborted', () => (signal as AbortSignal).aborted)
+  if (typeof aborted !== 'boolean') throw configError('signal', signal, allowed)
   return signal as AbortSignal
 }
 
@@ -284,10 +290,11 @@ function checkStreamOptions(options: KcpStreamOptions, role: 'client' | 'server'
   requireHighWaterMark('readableHighWaterMark', options.readableHighWaterMark)
   requireHighWaterMark('writableHighWaterMark', options.writableHighWaterMark)
   requireClock(options.clock)
-  requireCipher(options.crypto)
-  const codec = requireCodec(options.codec)
+  readSafely('crypto', () => requireCipher(options.crypto))
+  const codec = readSafely('codec', () => requireCodec(options.codec))
   const fec = requireFec(options.fec)
-  const security = options.security === undefined ? undefined : copySecurity(options.security)
+  const given = options.security
+  const security = given === undefined ? undefined : readSafely('security', () => copySecurity(given))
   requireSecurity(security, role)
   return {
     ...(codec === undefined ? {} : { codec }),
@@ -302,17 +309,17 @@ function copySecurity(security: KcpSecurity): KcpSecurity {
   if (typeof security === 'string') throw configError('security', 'a text', 'an object with psk or keyPair')
   requireOptions('security', security)
   const copy: Record<string, unknown> = {}
-  for (const name in security) copy[name] = copyBytes((security as Record<string, unknown>)[name])
-  // What a class has as getters.
-  for (const name of ['psk', 'keyPair', 'remotePublicKey', 'authorize', 'cipher', 'cookies'] as const) {
-    if (!(name in copy) && security[name] !== undefined) copy[name] = copyBytes(security[name])
+  // Those too that a class has as getters, which are not enumerable.
+  for (const name of new Set([...namesIn('security', security), ...SECURITY_NAMES])) {
+    const one = readSafely(`security.${name}`, () => (security as Record<string, unknown>)[name])
+    copy[name] = copyBytes(one)
   }
   const { keyPair } = copy
   if (typeof keyPair === 'object' && keyPair !== null) {
     const { publicKey, privateKey } = keyPair as { publicKey?: unknown; privateKey?: unknown }
     copy['keyPair'] = Object.freeze({ publicKey: copyBytes(publicKey), privateKey: copyBytes(privateKey) })
   }
-  for (const name of Object.keys(copy)) if (copy[name] === undefined) delete copy[name]
+  for (const name of SECURITY_NAMES) if (copy[name] === undefined) delete copy[name]
   return Object.freeze(copy) as KcpSecurity
 }
 

@@ -44,8 +44,8 @@ export class PortGroup implements AsyncDisposable {
   static async open(given: PortGroupOptions): Promise<PortGroup> {
     const options = readOptions<PortGroupOptions>('the options of PortGroup.open', given, { names: NAMES })
     const size = requireInteger('size', options.size, 1, 65_535)
-    const wished = requirePort(options.port ?? 0)
-    const { host, ipv6Only = false } = options
+    const { host, port: asked = 0, ipv6Only = false } = options
+    const wished = requirePort(asked)
     if (host !== undefined) requireHost('host', host)
     requireBoolean('ipv6Only', ipv6Only)
     const sockets: UdpBatchTransport[] = []

@@ -4,6 +4,7 @@
  */
 import { configError } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
+import { optionNames } from '../core/options.ts'
 import {
   type ClientKeys,
   identityOf,
@@ -26,7 +27,19 @@ import { nodePrimitives, publicKeyOf } from './secure-primitives.ts'
  */
 export type KcpSecurity = Partial<SharedKey & ClientKeys & ServerKeys> & SecureTuning & SecureLimits
 
-const FIELDS: ReadonlySet<string> = new Set([
+/** Those that only a listener has. */
+const LIMITS: ReadonlySet<string> = optionNames({
+  cookies: true,
+  handshakesPerSecond: true,
+  maxHandshakes: true,
+  maxHandshakesPerHost: true,
+  maxAssociations: true,
+  maxAssociationsPerHost: true,
+  maxRemembered: true,
+} satisfies Record<keyof SecureLimits, true>)
+
+/** The names of its fields. */
+export const SECURITY_NAMES: ReadonlySet<string> = new Set([
   'psk',
   'keyPair',
   'remotePublicKey',
@@ -36,13 +49,7 @@ const FIELDS: ReadonlySet<string> = new Set([
   'rekeyAfterRecords',
   'rekeyAfterMs',
   'probeMtu',
-  'cookies',
-  'handshakesPerSecond',
-  'maxHandshakes',
-  'maxHandshakesPerHost',
-  'maxAssociations',
-  'maxAssociationsPerHost',
-  'maxRemembered',
+  ...LIMITS,
 ])
 
 /** Throws ERR_KCP_CONFIG unless `security` is one for this role, or undefined. */
@@ -59,11 +66,22 @@ export function requireSecurity(security: KcpSecurity | undefined, role: 'client
   resolveTuning(security)
   resolveSecureLimits(security)
   for (const field of Object.keys(security)) {
-    if (FIELDS.has(field)) continue
+    if (role === 'client' && LIMITS.has(field)) {
+      throw configError(
+        `security.${field}`,
+        security[field as keyof SecureLimits],
+        "absent on a client: it is a listener's",
+      )
+    }
+    if (SECURITY_NAMES.has(field)) continue
     const path = `security.${field}`
-    throw new KcpError('ERR_KCP_CONFIG', `unknown option '${path}'; allowed: ${[...FIELDS].join(', ')}`, {
-      detail: { field: path, allowed: [...FIELDS].join(', ') },
-    })
+    throw new KcpError(
+      'ERR_KCP_CONFIG',
+      `unknown option '${path}'; allowed: ${[...SECURITY_NAMES].join(', ')}`,
+      {
+        detail: { field: path, allowed: [...SECURITY_NAMES].join(', ') },
+      },
+    )
   }
 }
 

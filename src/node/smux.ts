@@ -11,7 +11,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { configError, requireBoolean, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import { optionNames, readOptions } from '../core/options.ts'
+import { optionNames, readOptions, requireMethods } from '../core/options.ts'
 import type { Clock } from '../session/transport.ts'
 import { type ResolvedSmuxConfig, SMUX_DEFAULTS, type SmuxConfig } from '../smux/config.ts'
 import { type SmuxCloseReason, SmuxEngine, type SmuxRole, type SmuxStats } from '../smux/engine.ts'
@@ -120,9 +120,7 @@ export class SmuxSession extends EventEmitter<SmuxSessionEvents> implements Asyn
     super({ captureRejections: true })
     const options = readOptions<SmuxSessionOptions>('the options of SmuxSession', given, { names: NAMES })
     const { role, clock = nodeClock } = options
-    if (typeof duplex?.write !== 'function' || typeof duplex.on !== 'function') {
-      throw configError('duplex', duplex, 'a Duplex')
-    }
+    requireMethods('duplex', duplex, 'a Duplex', ['write', 'on'])
     if (role !== 'client' && role !== 'server') throw configError('role', role, "'client' or 'server'")
     const signal = requireSignal(options.signal)
     requireClock(clock)

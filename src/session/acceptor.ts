@@ -166,7 +166,7 @@ export class Acceptor<Peer> {
       (fec === undefined ? 0 : FEC_OVERHEAD)
     this.mtu = linkMtu(options.transport, options.config.kcp.mtu, overhead)
     this.provesPeers = options.transport.provesPeers === true
-    this.warn = options.warn ?? (() => undefined)
+    this.warn = once(options.warn)
     this.channels = options.channels ?? 1
     this.memory = new ListenerMemory(options.limits.maxMemory, options.limits.maxMemoryPerHost)
     this.timeWait = new TimeWait(options.limits.tombstoneTtl)
@@ -560,6 +560,8 @@ export class Acceptor<Peer> {
     // Before the application may do anything, such as end them.
     if (origin !== undefined || this.provesPeers) sessions[0]!.trust()
     this.options.onSessions(sessions, entry.link.peer)
+    // The channels that nothing came for have their deadlines too.
+    for (const session of sessions) if (session.conv !== conv) scheduler.touch(session)
     return { session: sessions[index]!, pipeline, group }
   }
 
@@ -665,6 +667,16 @@ export class Acceptor<Peer> {
     const sn = readU32(datagram, at + SN_AT)
     const echo = readU32(datagram, at + TS_AT)
     reply(entry, encodeNotice({ conv, kind: NoticeKind.Reset, sn, done: true, code, ts: undefined, echo }))
+  }
+}
+
+/** Says each thing once for all peers: forged addresses are as many as anybody likes, and must not fill a log. */
+function once(warn: Warn = () => undefined): Warn {
+  const said = new Set<string>()
+  return (code, message) => {
+    if (said.has(code)) return
+    said.add(code)
+    warn(code, message)
   }
 }
 

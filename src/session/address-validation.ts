@@ -26,8 +26,15 @@ export class AddressValidation {
   private challenges = 0
   private nextAt = 0
 
-  constructor(kcp: Kcp, validated: boolean) {
+  /**
+   * Whether a datagram came for this channel, or is about to. To a peer whose address is not validated a channel that was
+   * never used says nothing: the bytes that a forger draws would grow with the number of channels.
+   */
+  addressed: boolean
+
+  constructor(kcp: Kcp, validated: boolean, addressed = true) {
     this.kcp = kcp
+    this.addressed = addressed
     this.done = validated
     if (!validated) kcp.allowance = 0
   }
@@ -43,6 +50,7 @@ export class AddressValidation {
 
   /** The peer sent so many bytes: they pay for an answer. */
   credit(bytes: number): void {
+    this.addressed = true
     if (!this.done) this.kcp.allowance += AMPLIFICATION * bytes
   }
 
@@ -62,7 +70,7 @@ export class AddressValidation {
   /** When the next challenge is due, ms. Beyond the free ones the bytes that the peer sent have to pay for it. */
   get challengeAt(): number {
     const { kcp } = this
-    if (this.done) return NEVER
+    if (this.done || !this.addressed) return NEVER
     return this.challenges < CHALLENGES || kcp.allowance >= KCP_OVERHEAD + kcp.overhead ? this.nextAt : NEVER
   }
 

@@ -50,8 +50,8 @@ export interface CloseHost {
   readonly config: ResolvedSessionConfig
   /** Everything written was acknowledged. */
   readonly drained: boolean
-  /** There was a PUSH either way: without one the peer knows of no conversation. */
-  readonly used: boolean
+  /** Whether the peer knows of the conversation. */
+  readonly peerKnows: boolean
   /** Silence that ends the session, ms; 0: none. */
   readonly idleLimit: number
   /** The retransmission timeout, ms. */
@@ -126,7 +126,7 @@ export class CloseHandshake {
   run(now: number): 'going on' | 'over' | 'mute' {
     const { host } = this
     if (this.state === 'draining' && host.drained) {
-      if (host.config.lifecycle === 'fin' && host.used) this.notify('all acknowledged', now)
+      if (host.config.lifecycle === 'fin' && host.peerKnows) this.notify('all acknowledged', now)
       else this.finish('all acknowledged, no notices', now)
     }
     if (this.state === 'notifying') {

@@ -17,10 +17,12 @@ import {
   resolveConfig,
 } from '../core/config.ts'
 import {
+  namesIn,
   nearestName,
   optionNames,
   plainName,
   readOptions,
+  readSafely,
   requireOptions,
   unknownOption,
 } from '../core/options.ts'
@@ -129,6 +131,8 @@ const PROBE_INTERVAL = 500
 /** Longest timer that setTimeout takes. */
 const TIME_MAX = 0x7fff_ffff
 const SIZE_MAX = Number.MAX_SAFE_INTEGER
+/** Sizes of sockets are an int to the system. */
+const SOCKET_BUFFER_MAX = 0x7fff_ffff
 
 /** The names of a session's options. */
 const FIELDS: ReadonlySet<string> = optionNames({
@@ -206,7 +210,7 @@ export function pickSessionConfig(options: object): KcpSessionConfig {
   requireOptions('options', options)
   const picked: Record<string, unknown> = {}
   for (const field of FIELDS) {
-    const value = (options as Record<string, unknown>)[field]
+    const value = readSafely(field, () => (options as Record<string, unknown>)[field])
     if (value !== undefined) picked[field] = value
   }
   return picked
@@ -216,7 +220,7 @@ export function pickSessionConfig(options: object): KcpSessionConfig {
 export function refuseUnknown(options: object, known: Iterable<string> = []): void {
   requireOptions('options', options)
   const names = new Set([...FIELDS, ...known])
-  for (const name in options) {
+  for (const name of namesIn('options', options)) {
     if (names.has(name)) continue
     throw unknownOption(name, (options as Record<string, unknown>)[name], names, '', sessionHint(name, names))
   }
@@ -230,7 +234,7 @@ export function sessionNames(...beside: readonly ReadonlySet<string>[]): Readonl
 /** Refuses a session's options among those of its engine: they stand one level up. */
 function requireEngineOptions(kcp: unknown): void {
   if (typeof kcp !== 'object' || kcp === null) return
-  for (const name in kcp) {
+  for (const name of namesIn('kcp', kcp)) {
     if (!KCP_FIELDS.has(name) && FIELDS.has(name)) {
       const value = (kcp as Record<string, unknown>)[name]
       throw unknownOption(name, value, KCP_FIELDS, 'kcp.', `did you mean ${name}, beside kcp?`)
@@ -254,8 +258,8 @@ export function resolveSessionConfig(options: KcpSessionConfig = {}): ResolvedSe
   const mss = kcp.mtu - 24
   const time = (field: keyof KcpSessionConfig, fallback: number, low = 0): number =>
     config[field] === undefined ? fallback : requireInteger(field, config[field], low, TIME_MAX)
-  const size = (field: keyof KcpSessionConfig, fallback: number, low: number): number =>
-    config[field] === undefined ? fallback : requireInteger(field, config[field], low, SIZE_MAX)
+  const size = (field: keyof KcpSessionConfig, fallback: number, low: number, high = SIZE_MAX): number =>
+    config[field] === undefined ? fallback : requireInteger(field, config[field], low, high)
   const idleTimeout = time('idleTimeout', IDLE_TIMEOUTS[preset])
   const lifecycle = config.lifecycle === undefined ? (kcpGo ? 'none' : 'fin') : config.lifecycle
   if (lifecycle !== 'fin' && lifecycle !== 'none')
@@ -266,7 +270,7 @@ export function resolveSessionConfig(options: KcpSessionConfig = {}): ResolvedSe
     idleTimeout,
     flushWrite: config.flushWrite === undefined ? true : requireBoolean('flushWrite', config.flushWrite),
     recvBufferSize: size('recvBufferSize', 65_536, 1),
-    socketBufferSize: size('socketBufferSize', 4 * 1024 * 1024, 0),
+    socketBufferSize: size('socketBufferSize', 4 * 1024 * 1024, 0, SOCKET_BUFFER_MAX),
     sendQueueLimit: size('sendQueueLimit', kcp.sndWnd * 2, 1),
     maxSendBytes: size('maxSendBytes', 4 * 1024 * 1024, 1),
     maxRecvBytes: size('maxRecvBytes', 2 * kcp.rcvWnd * mss, 1),

@@ -13,6 +13,8 @@ export class PeerContact {
   /** Whether anything valid was ever heard, and when last, ms. */
   heard = false
   heardAt: number
+  /** Whether the peer was asked for a sign of life, on any channel. */
+  asked = false
   /** Whether the peer knows of the conversation. A server's peer does: it began it. */
   known: boolean
   /** Whether the peer's address is validated, as that of a client's server always is. */

@@ -238,7 +238,7 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
     this.kcp.rmtWnd = SMALLEST_WINDOW
     if (options.memory !== undefined) this.kcp.rcv.budget = options.memory
     // One address: what validated it for one channel validated it for all.
-    this.address = new AddressValidation(this.kcp, this.contact.validated)
+    this.address = new AddressValidation(this.kcp, this.contact.validated, options.begun !== false)
     // A channel that was never used here may have been used by nobody.
     this.headlessSince = options.role === 'client' || options.begun === false ? NEVER : now
     // The first flush of an engine only opens its congestion window.
@@ -289,6 +289,11 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   /** The retransmission timeout, ms. */
   get rto(): number {
     return this.kcp.rtt.rto
+  }
+
+  /** Whether the peer knows of the conversation. It waits on all of its channels then, also on those that carried nothing. */
+  get peerKnows(): boolean {
+    return this.used || this.contact.known
   }
 
   /** Whether the peer's address is proven. */
@@ -444,6 +449,7 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
     // What is in flight may be all that the peer has not heard of: then both.
     if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
     if (known) this.kcp.challenge()
+    this.contact.asked = true
     this.liveness.askedAt = now
     this.urgent = true
   }
@@ -609,6 +615,16 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
     }
     this.contact.misfitAt = now
     if (this.doubt.add(now)) this.ask(now)
+  }
+
+  /**
+   * A Reset that is not believed may be what the peer says to an end that it takes for our successor (see `onMisfit`), and the
+   * peer ends the conversation unless it hears us. A challenge shows it our clock; where it has sent nothing that could be
+   * acknowledged, nothing else can.
+   */
+  private objectTo({ kind, ts }: CloseNotice, now: number): void {
+    if (kind !== NoticeKind.Reset || ts !== undefined || this.kcp.peer.una === 0) return
+    if (this.doubt.object(now, this.rto)) this.ask(now)
   }
 
   /**
@@ -965,7 +981,9 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   }
 
   private sendReset(now: number, code: number): void {
-    if (this.config.lifecycle !== 'fin' || (!this.ownHeard && !this.kcp.proof.sentPush)) return
+    // The peer may wait on a channel that carried nothing. An address that is not validated gets no Reset of those.
+    const expected = this.contact.heard && (this.proven || this.address.addressed)
+    if (this.config.lifecycle !== 'fin' || !(this.kcp.proof.sentPush || expected)) return
     // A peer whose address is unproven is not worth more than one.
     for (let i = this.proven ? RESETS : 1; i > 0; i--) this.sendNotice(NoticeKind.Reset, now, code)
   }
@@ -973,9 +991,12 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   private heed(notice: CloseNotice, now: number): void {
     const refusal = notice.kind === NoticeKind.Reset ? refusalOf(notice.code) : undefined
     // The answer to a question: there is no time of ours that it could echo yet.
-    const answersQuestion =
-      refusal !== undefined && !this.used && !this.contact.heard && notice.ts === undefined
-    if (!answersQuestion && !this.notices.believes(notice, now)) return
+    const { asked, heard } = this.contact
+    const answersQuestion = refusal !== undefined && asked && !this.used && !heard && notice.ts === undefined
+    if (!answersQuestion && !this.notices.believes(notice, now)) {
+      this.objectTo(notice, now)
+      return
+    }
     this.contact.heardAt = now
     // It names a ts that went to this address only.
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()

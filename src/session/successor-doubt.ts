@@ -6,6 +6,8 @@
 
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
 const TIMEOUT = 5_000
+/** Least time between two answers to Resets that are not believed, ms. */
+const OBJECTION_INTERVAL = 1_000
 const NONE = Number.NEGATIVE_INFINITY
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -14,6 +16,8 @@ export class SuccessorDoubt {
   private since: number = NONE
   /** When the latest came. */
   private misfitAt: number = NONE
+  /** When a Reset that was not believed was answered last. */
+  private objectedAt: number = NONE
 
   /** Whether PUSHes came that are not the peer's, and it did not show since that it has its state. */
   get active(): boolean {
@@ -31,6 +35,13 @@ export class SuccessorDoubt {
   /** The peer has shown that it is there. */
   end(): void {
     this.since = NONE
+  }
+
+  /** Whether to answer a Reset that was not believed: at most once a second, and once an RTO. */
+  object(now: number, rto: number): boolean {
+    if (now - this.objectedAt < Math.max(OBJECTION_INTERVAL, rto)) return false
+    this.objectedAt = now
+    return true
   }
 
   /** When a doubted peer is given up, ms. */

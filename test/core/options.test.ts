@@ -5,6 +5,7 @@ import {
   nearestName,
   optionNames,
   readOptions,
+  requireInteger,
   requireMethods,
   unknownOption,
 } from '../../src/core/options.ts'
@@ -86,4 +87,42 @@ test('methods that are missing are named', () => {
   for (const value of [null, undefined, 5, 'now']) {
     throws(() => requireMethods('clock', value, 'a clock', ['now']), { code: 'ERR_KCP_CONFIG' })
   }
+})
+
+test('what throws when it is read is refused by its name, with what was thrown as the cause', () => {
+  const cause = new Error('from the getter')
+  const fail = (): never => {
+    throw cause
+  }
+  const closed = new Proxy({}, { get: fail, has: fail, ownKeys: fail, getPrototypeOf: fail })
+  const rows: readonly (readonly [object, string])[] = [
+    [Object.defineProperty({}, 'port', { get: fail, enumerable: true }), 'port'],
+    [Object.defineProperty({}, 'bogus', { get: fail, enumerable: true }), 'bogus'],
+    [Object.defineProperty({}, 'then', { get: fail }), 'options'],
+    [closed, 'options'],
+    [new Proxy({}, { ownKeys: fail }), 'options'],
+  ]
+  for (const [value, field] of rows) {
+    throws(
+      () => readOptions('options', value, { names }),
+      (error) =>
+        KcpError.is(error, 'ERR_KCP_CONFIG') && error.detail['field'] === field && error.cause === cause,
+    )
+  }
+  throws(() => requireMethods('clock', closed, '{ now }', ['now']), { code: 'ERR_KCP_CONFIG' })
+  // A message about a value does not need to look into it.
+  throws(() => requireInteger('port', closed, 0, 1), { message: /got an object$/ })
+})
+
+test('a symbol is no option', () => {
+  throws(() => readOptions('options', { [Symbol('port')]: 1 }, { names }), {
+    message: /^unknown option 'Symbol\(port\)'/,
+  })
+  class Settings {
+    readonly port = 5
+    get [Symbol.toStringTag](): string {
+      return 'Object'
+    }
+  }
+  deepEqual(readOptions('options', new Settings(), { names }), { port: 5 })
 })

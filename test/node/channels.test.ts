@@ -243,3 +243,24 @@ async function collect(stream: KcpStream): Promise<number> {
   for await (const message of stream) ok((message as Buffer).equals(pattern(500, count++)))
   return count
 }
+
+test('a conversation whose first channel was never used ends as any other', async () => {
+  for (const how of ['close', 'vanish'] as const) {
+    const world = new World()
+    const listener = await world.listen({ ...fast, channels: 4 })
+    const client = await world.connect({ ...fast, channels: 4 })
+    await client.channels[2]!.send('hi')
+    const server = (await world.within(listener.accept()))!
+    for (const stream of server.channels) stream.resume().on('error', () => undefined)
+    await world.run(1_000)
+    if (how === 'close') await world.within(client.close())
+    else world.network.set({ loss: 1 })
+    await world.run(60_000)
+    const reason = how === 'close' ? 'peer' : 'timeout'
+    deepEqual(
+      server.channels.map(({ closeReason }) => closeReason),
+      Array(4).fill(reason),
+    )
+    equal(listener.stats().sessions, 0)
+  }
+})

@@ -7,6 +7,7 @@ import {
   KcpError,
   KcpListener,
   KcpSessionConfig,
+  KcpStream,
   listen,
   type PacketCodec,
   PortGroup,
@@ -304,4 +305,45 @@ test('options behind the arguments that a call takes are refused: they may ask f
   await rejects(listener['bind']!('127.0.0.1:0', undefined, secret), refused)
   throws(() => createServer!(() => undefined, secret), refused)
   throws(() => createServer!({}, () => undefined, secret), refused)
+})
+
+test('an address holds no options, which would be dropped in silence', async () => {
+  const address = { port: 0, host: '127.0.0.1', security: { psk: new Uint8Array(32) } }
+  const unknown = { code: 'ERR_KCP_CONFIG', message: /unknown option 'security'/ }
+  await rejects(KcpListener.bind(address), unknown)
+  await rejects(KcpStream.connect({ ...address, port: 9 }), unknown)
+  const bound = { address: '127.0.0.1', family: 'IPv4', port: 9 } as never
+  await rejects(KcpStream.connect(bound), { message: /did you mean host\?/ })
+})
+
+test('security is read whole: getters of a class, symbols, and what is not for this end', async () => {
+  const psk = new Uint8Array(32)
+  class Security {
+    get psk(): Uint8Array {
+      return psk
+    }
+    get maxHandshakes(): number {
+      return 0
+    }
+  }
+  throws(() => createServer({ security: new Security() }), { message: /^security\.maxHandshakes/ })
+  const marked = { psk, [Symbol('psk')]: 1 }
+  throws(() => createServer({ security: marked }), { message: /unknown option 'security\.Symbol/ })
+  const limits = { psk, maxHandshakes: 5, cookies: 'always' as const }
+  createServer({ security: limits })
+  await rejects(connect({ port: 9, security: limits }), {
+    code: 'ERR_KCP_CONFIG',
+    message: /^security\.(maxHandshakes|cookies) must be absent on a client/,
+  })
+})
+
+test('numbers that only the system would refuse are refused at the door', async () => {
+  await rejects(PortGroup.open({ size: 1, port: null as never }), { code: 'ERR_KCP_CONFIG' })
+  for (const socketBufferSize of [2 ** 31, Number.MAX_SAFE_INTEGER]) {
+    await rejects(connect({ port: 9, socketBufferSize }), {
+      code: 'ERR_KCP_CONFIG',
+      message: /^socketBufferSize/,
+    })
+    throws(() => createServer({ socketBufferSize }), { code: 'ERR_KCP_CONFIG' })
+  }
 })

@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { writeU32 } from '../../src/core/segment.ts'
 import { CipherCounters, OpenResult, type PacketCipher } from '../../src/crypto/packet-cipher.ts'
 import { FecEncoder } from '../../src/fec/encoder.ts'
 import { Acceptor, type AcceptorOptions } from '../../src/session/acceptor.ts'
@@ -47,7 +48,7 @@ class Door {
     codec?: PacketCodec<string>,
     channels = 1,
     kind: Pick<DatagramTransport, 'provesPeers' | 'knowsPeers'> = {},
-    inside: Pick<AcceptorOptions<string>, 'cipher' | 'fec'> = {},
+    inside: Pick<AcceptorOptions<string>, 'cipher' | 'fec' | 'warn'> = {},
   ) {
     const transport: DatagramTransport<string> = {
       ...kind,
@@ -447,6 +448,35 @@ test('however many forged datagrams name one address: 64 places draw that much, 
   door.clock.advance(60_000)
   const { bytesIn, traffic } = door.acceptor
   deepEqual([bytesIn, traffic.bytesOut], [10_000 * 24, 64 * 236 + (10_000 - 64) * 24])
+})
+
+test('channels that nothing came for end with the others, and draw no bytes', () => {
+  for (const conv of [8, 10]) {
+    const door = new Door({}, { preset: 'fast' }, undefined, 4)
+    door.knock('victim', 'push sn=0 frg=0', conv)
+    equal(door.sessions.length, 4)
+    door.clock.advance(60_000)
+    const { bytesIn, traffic, sessions, pendingSessions } = door.acceptor
+    deepEqual([sessions, pendingSessions, bytesIn, traffic.bytesOut], [0, 0, 24, 236], `conv ${conv}`)
+  }
+})
+
+test('what FEC has to say is said once, however many conversations give cause', () => {
+  const said: string[] = []
+  const warn = (code: string): void => void said.push(code)
+  const door = new Door({}, {}, undefined, 1, {}, { fec: { data: 10, parity: 3, autotune: false }, warn })
+  for (let conv = 1; conv <= 20; conv++) {
+    const peer = `peer ${conv}`
+    door.knock(peer, 'push sn=0 frg=0', conv)
+    // Parity where this end expects data.
+    for (let i = 0; i < 20; i++) {
+      const shard = new Uint8Array(64)
+      writeU32(shard, 0, i * 13)
+      shard.set([0xf2, 0], 4)
+      door.receive(peer, shard)
+    }
+  }
+  deepEqual(said, ['KCP_FEC'])
 })
 
 test('whose first segment is late began with another server; but not where peers are known to one process alone', () => {

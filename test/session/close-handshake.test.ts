@@ -13,7 +13,7 @@ import { resolveSessionConfig } from '../../src/session/config.ts'
 class Host implements CloseHost {
   readonly config = resolveSessionConfig({ lingerTimeout: 5_000 })
   drained = false
-  used = true
+  peerKnows = true
   idleLimit = 10_000
   rto = 200
   fins = 0
