@@ -319,16 +319,12 @@ export class EngineState implements CongestionState {
     if (redundancy !== 'auto') this.repeats.level = redundancy
   }
 
-  /**
-   * Share of first transmissions that did not arrive. A stock peer answers each copy of a segment: the ACK of a repeat
-   * then comes for a first ACK that was lost as well. Half of it counts, as if both ways lost alike.
-   */
+  /** Share of first transmissions that did not arrive. */
   protected get loss(): number {
-    const { detector, counters } = this
+    const { detector } = this
     if (detector === null) return 0
     detector.settle(this.clock)
-    if (counters.staleAcks * 2 <= counters.repeats || counters.repeats === 0) return detector.loss
-    return 1 - Math.sqrt(Math.max(0, 1 - detector.loss))
+    return detector.loss
   }
 
   protected get byTime(): boolean {

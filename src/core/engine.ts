@@ -603,12 +603,13 @@ export class Engine extends EngineState {
 
   /** An ACK named the transmission of `sn` at `ts`. */
   private learn(detector: LossDetector, sn: number, ts: number): void {
-    const { snd, now, collapsed } = this
+    const { snd, now, collapsed, counters } = this
     const lastTs = snd.tsOf(sn)
-    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs, this.rtt.srtt)
+    const eachAnswered = counters.staleAcks * 2 > counters.repeats
+    detector.acked(sn, ts, now, snd.firstTsOf(sn), lastTs, this.rtt.srtt, eachAnswered)
     snd.judged(sn)
     if (seqDiff(ts, lastTs) < 0) {
-      this.counters.spuriousResends++
+      counters.spuriousResends++
       // The RTO was spurious (Eifel, RFC 3522 and 4015): what it did to the window is taken back.
       if (collapsed !== null) {
         this.cwnd = Math.max(this.cwnd, collapsed.cwnd)

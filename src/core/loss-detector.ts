@@ -8,6 +8,7 @@
  * and is waited for. Knows numbers and times; the send window knows the segments.
  * @module
  */
+import { NO_BYTES } from './memory.ts'
 import { isStale, seqAdd, seqDiff } from './seq.ts'
 
 /** Share of srtt that is allowed for reordering on a path that was seen to reorder (RFC 8985 §6.2: min_RTT / 4). */
@@ -52,18 +53,32 @@ export class LossDetector {
   private heldSn: Int32Array = NO_NUMBERS
   private heldTs: Int32Array = NO_NUMBERS
   private heldUntil: Int32Array = NO_NUMBERS
+  /** 1: the lost ACK of a first transmission that arrived would look alike. */
+  private heldDoubtful: Uint8Array = NO_BYTES
   /** Held so far; the newest lies before it. Of these, so many are still waited for. */
   private heldEnd = 0
   private held = 0
 
   /**
    * An ACK for a segment in flight, at `now`: of its transmission at `ts`; the first was at `firstTs`, the latest at
-   * `lastTs`.
+   * `lastTs`. `eachAnswered`: the peer answers each copy of a segment.
    */
-  acked(sn: number, ts: number, now: number, firstTs: number, lastTs: number, srtt: number = 0): void {
+  acked(
+    sn: number,
+    ts: number,
+    now: number,
+    firstTs: number,
+    lastTs: number,
+    srtt: number = 0,
+    eachAnswered: boolean = false,
+  ): void {
     this.settle(now)
     if (seqDiff(ts, firstTs) === 0) this.count(0)
-    else this.hold(sn, firstTs, seqAdd(now, srtt + HOLD_MORE))
+    else {
+      // Of no resend, or of none but an earlier one: a copy went out before the first ACK could be back.
+      const doubtful = eachAnswered && seqDiff(ts, lastTs) !== 0
+      this.hold(sn, firstTs, seqAdd(now, srtt + HOLD_MORE), doubtful)
+    }
     if (seqDiff(ts, lastTs) < 0) this.spurious++
     const rtt = Math.max(0, seqDiff(now, ts))
     this.watch(rtt, now)
@@ -96,6 +111,7 @@ export class LossDetector {
       this.heldSn[to] = this.heldSn[from]!
       this.heldTs[to] = this.heldTs[from]!
       this.heldUntil[to] = this.heldUntil[from]!
+      this.heldDoubtful[to] = this.heldDoubtful[from]!
     }
     this.heldEnd = oldest + kept
     this.held = kept
@@ -104,9 +120,18 @@ export class LossDetector {
   /** First transmissions that were waited for until `now` are lost. */
   settle(now: number): void {
     while (this.held > 0 && seqDiff(now, this.heldUntil[(this.heldEnd - this.held) & (HELD - 1)]!) >= 0) {
-      this.held--
-      this.count(1)
+      this.giveUpOldest()
     }
+  }
+
+  /**
+   * The oldest that is waited for is lost. Where the peer answers each copy, the ACK of a copy comes for a first ACK that
+   * was lost as well: with a loss of p each way a share of p (2 - p) look so, and as a share of p each counts 1 / (2 - p).
+   */
+  private giveUpOldest(): void {
+    const doubtful = this.heldDoubtful[(this.heldEnd - this.held) & (HELD - 1)] === 1
+    this.held--
+    this.count(doubtful ? 1 / (2 - this.loss) : 1)
   }
 
   /** The clock went on by days: nothing is known any more of what arrives, and in which order. */
@@ -136,24 +161,23 @@ export class LossDetector {
     return Math.min(this.current, this.previous)
   }
 
-  private hold(sn: number, firstTs: number, until: number): void {
+  private hold(sn: number, firstTs: number, until: number, doubtful: boolean): void {
     if (this.heldSn === NO_NUMBERS) {
       this.heldSn = new Int32Array(HELD)
       this.heldTs = new Int32Array(HELD)
       this.heldUntil = new Int32Array(HELD)
+      this.heldDoubtful = new Uint8Array(HELD)
     }
-    if (this.held === HELD) {
-      this.held--
-      this.count(1)
-    }
+    if (this.held === HELD) this.giveUpOldest()
     const at = this.heldEnd++ & (HELD - 1)
     this.heldSn[at] = sn
     this.heldTs[at] = firstTs
     this.heldUntil[at] = until
+    this.heldDoubtful[at] = doubtful ? 1 : 0
     this.held++
   }
 
-  /** One more first transmission: 1 if it was lost. */
+  /** One more first transmission: 1 if it was lost, and in between where that is as likely as not. */
   private count(lost: number): void {
     this.samples++
     this.loss += Math.max(LOSS_WEIGHT, 1 / (this.samples + LOSS_FIRST)) * (lost - this.loss)

@@ -314,7 +314,8 @@ export class ReferenceEngine extends ReferenceReceiver {
   /** An ACK names the transmission of a segment at `ts`. */
   private learn(evidence: Evidence, { sn, firstTs, ts: latestTs }: Sent, ts: number): void {
     const { before, counters } = this
-    evidence.learn(sn, ts, firstTs, this.now, this.srtt)
+    const eachAnswered = 2 * counters.staleAcks > counters.repeats
+    evidence.learn(sn, ts, firstTs, this.now, this.srtt, eachAnswered && ts !== latestTs)
     if (diff(ts, latestTs) < 0) {
       counters.spuriousResends++
       // The RTO was too short, so what it did to the windows is taken back.
@@ -328,13 +329,10 @@ export class ReferenceEngine extends ReferenceReceiver {
     if (this.config.redundancy === 'auto') this.repetition?.choose(this.loss, this.srtt)
   }
 
-  /** Share of losses. Of a peer that answers each copy half of them, as their ACKs must be lost too to look like one. */
+  /** Share of losses. */
   get loss(): number {
-    const { evidence, counters } = this
-    if (evidence === undefined) return 0
-    evidence.giveUp(this.now)
-    const eachAnswered = counters.repeats > 0 && 2 * counters.staleAcks > counters.repeats
-    return eachAnswered ? 1 - Math.sqrt(Math.max(0, 1 - evidence.loss)) : evidence.loss
+    this.evidence?.giveUp(this.now)
+    return this.evidence?.loss ?? 0
   }
 
   /** What is not among these was acknowledged. */

@@ -5,6 +5,14 @@
  */
 import { diff, isOld, u32 } from './wire.ts'
 
+/** A first transmission that a copy overtook, and until when its own ACK may come. */
+interface Awaited {
+  readonly sn: number
+  readonly ts: number
+  readonly until: number
+  readonly unclear: boolean
+}
+
 /** What ACKs that name a transmission tell. */
 export class Evidence {
   /** The newest transmission that arrived, and the round trip that it took. */
@@ -13,7 +21,7 @@ export class Evidence {
   loss = 0
   private heard = 0
   /** First transmissions that a copy overtook: they are lost if their own ACK does not come in time. */
-  private awaited: { readonly sn: number; readonly ts: number; readonly until: number }[] = []
+  private awaited: Awaited[] = []
   /** The shortest round trip of these ten seconds, and of the ten before. */
   private shortestNow: number = Number.POSITIVE_INFINITY
   private shortestBefore: number = Number.POSITIVE_INFINITY
@@ -22,17 +30,17 @@ export class Evidence {
   private overtakenBy = 0
   private overtakenAt = 0
 
-  /** At `now` an ACK names the transmission of `sn` at `ts`. */
-  learn(sn: number, ts: number, firstTs: number, now: number, srtt: number): void {
+  /**
+   * At `now` an ACK names the transmission of `sn` at `ts`. `unclear`: of a repeat, by a peer that answers each copy, so the
+   * ACK of the first transmission may be what was lost.
+   */
+  learn(sn: number, ts: number, firstTs: number, now: number, srtt: number, unclear: boolean): void {
     this.giveUp(now)
     if (ts === firstTs) this.count(0)
     else {
-      if (this.awaited.length === 64) {
-        this.awaited.shift()
-        this.count(1)
-      }
+      if (this.awaited.length === 64) this.loseOldest()
       // A round trip more, and something for jitter.
-      this.awaited.push({ sn, ts: firstTs, until: u32(now + srtt + 50) })
+      this.awaited.push({ sn, ts: firstTs, until: u32(now + srtt + 50), unclear })
     }
     const rtt = Math.max(0, diff(now, ts))
     if (this.newest === undefined) this.nowSince = now
@@ -49,7 +57,12 @@ export class Evidence {
     }
   }
 
-  private count(lost: 0 | 1): void {
+  /** With p lost each way p + (1 - p) p look lost, of which p are. */
+  private loseOldest(): void {
+    this.count(this.awaited.shift()!.unclear ? 1 / (2 - this.loss) : 1)
+  }
+
+  private count(lost: number): void {
     this.heard++
     const weight = Math.max(1 / 256, 1 / (this.heard + 64))
     this.loss += weight * (lost - this.loss)
@@ -57,10 +70,7 @@ export class Evidence {
 
   /** Those that were waited for until `now` are lost. */
   giveUp(now: number): void {
-    while (this.awaited[0] !== undefined && diff(now, this.awaited[0].until) >= 0) {
-      this.awaited.shift()
-      this.count(1)
-    }
+    while (this.awaited[0] !== undefined && diff(now, this.awaited[0].until) >= 0) this.loseOldest()
   }
 
   /** An ACK for what is acknowledged already. One may answer for all that the same datagram brought. */
