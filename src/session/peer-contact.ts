@@ -5,7 +5,15 @@
  */
 import { PeerClock } from './peer-clock.ts'
 
+/** A channel of the conversation, as the others see it. */
+export interface Channel {
+  /** The peer is not the one that the conversation began with: that is so for all channels. */
+  peerLost(now: number, message: string): void
+}
+
 export class PeerContact {
+  readonly channels: Channel[] = []
+
   /** The clock that the peer writes its segments by. */
   readonly clock: PeerClock = new PeerClock()
   /** What the channels' ts is ahead of `now`, ms. */

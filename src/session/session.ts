@@ -37,7 +37,7 @@ import { Liveness, type LivenessHost } from './liveness.ts'
 import { type Expiring, MessageExpiry } from './message-expiry.ts'
 import { NoticeJudge } from './notice-judge.ts'
 import type { PeerClock } from './peer-clock.ts'
-import { PeerContact } from './peer-contact.ts'
+import { type Channel, PeerContact } from './peer-contact.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
 import { earliest, fireDue, SessionTimer, type TimedSession } from './session-timers.ts'
@@ -143,7 +143,7 @@ const MAX_ACKS = 1024
 
 const NEVER = Number.POSITIVE_INFINITY
 
-export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
+export class KcpSession implements Task, Channel, CloseHost, LivenessHost, TimedSession {
   readonly conv: number
   readonly config: ResolvedSessionConfig
   readonly role: 'client' | 'server'
@@ -185,6 +185,7 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   private readonly sendDatagram: (datagram: Uint8Array, kcp: Kcp) => void
   private readonly path: SessionPath | undefined
   private readonly flushed: (() => void) | undefined
+  private readonly wake: ((session: KcpSession) => void) | undefined
   readonly contact: PeerContact
   readonly isFirst: boolean
   private readonly liveness: Liveness
@@ -223,16 +224,18 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
     this.kcp = new Kcp(options.conv, options.send, config.kcp)
     this.closing = new CloseHandshake(this, now)
     this.liveness = new Liveness(this, now)
+    this.contact.channels.push(this)
     if (this.isFirst) this.contact.spokenTo = () => this.kcp.proof.sentPush
     this.notices = new NoticeJudge(this.kcp, this.contact.clock)
     // `now` of the call at hand: an engine's clock is u32, and ours is not.
     this.kcp.peer.fits = (ts) => this.contact.clock.fits(ts, this.receivedAt)
     if (options.mtu !== undefined && options.mtu < config.kcp.mtu) this.kcp.setMtu(options.mtu)
     this.kcp.rcv.maxBytes = config.maxRecvBytes
+    this.wake = options.wake
     this.kcp.onWindowOpened = () => {
       if (this.closed) return
       this.windowOpened()
-      options.wake?.(this)
+      this.wake?.(this)
     }
     this.kcp.overhead = options.overhead ?? 0
     this.kcp.rmtWnd = SMALLEST_WINDOW
@@ -559,7 +562,7 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
     const current = seqDiff(readU32(datagram, UNA_AT), kcp.peer.una) >= 0
     const result = kcp.tryInput(datagram, this.ts(now), recovered)
     if (kcp.peer.lost) {
-      this.giveUp(now, 'reset', resetError('the peer lost its state: it restarted'))
+      this.losePeer(now, 'the peer lost its state: it restarted')
       return
     }
     if (kcp.proof.answers !== answers && this.doubt.active && kcp.peer.una !== 0) this.reassure()
@@ -640,6 +643,17 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
   /** Whether both ends have said all, and have it: only the answer to our Fin may be missing. */
   private get allSaid(): boolean {
     return this.closing.peerFinal !== undefined && this.closing.state !== 'open' && this.kcp.waitSnd() === 0
+  }
+
+  /** The peer that the conversation began with is gone. A successor knows none of its channels. */
+  private losePeer(now: number, message: string): void {
+    for (const channel of this.contact.channels) channel.peerLost(now, message)
+  }
+
+  peerLost(now: number, message: string): void {
+    if (this.closed) return
+    this.giveUp(now, 'reset', resetError(message))
+    this.wake?.(this)
   }
 
   /** What is next in order found no room, and no reader can make any. */
@@ -784,7 +798,7 @@ export class KcpSession implements Task, CloseHost, LivenessHost, TimedSession {
         break
       case SessionTimer.Doubt:
         if (this.doubt.judge(now, this.contact.heardAt))
-          this.giveUp(now, 'reset', resetError("another peer has taken the peer's address"))
+          this.losePeer(now, "another peer has taken the peer's address")
         break
       case SessionTimer.Pending:
         this.timeOut(now, `the peer did not prove its address within ${PENDING_TIMEOUT} ms`, PENDING_TIMEOUT)

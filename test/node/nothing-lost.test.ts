@@ -206,6 +206,34 @@ test('a client that restarts with the same conv and port: nothing of both is mix
   await world.within(Promise.all([third.close(), listener.close()]))
 })
 
+test('a client with channels that restarts with the same conv and port is served once the former peer is given up', async () => {
+  const world = new World()
+  const options = { ...fast, channels: 4 }
+  const listener = await world.listen(options, (stream) => {
+    for (const channel of stream.channels) channel.on('data', (message) => void channel.send(message))
+  })
+  const connect = (): Promise<KcpStream> =>
+    world.connect({ ...options, conv: 8, transport: world.network.transport('client', { port: 9 }) })
+  const first = await connect()
+  await first.channels[2]!.send('before')
+  equal(String(await world.within(first.channels[2]!.recv())), 'before')
+  world.network.filter = () => false
+  first.destroy(new Error('killed'))
+  await world.run(1_000)
+  world.network.filter = undefined
+  const second = await connect()
+  await second.channels[2]!.send('too early')
+  await rejects(world.within(second.channels[2]!.recv(), 15_000), { code: 'ERR_KCP_RESET' })
+  second.destroy()
+  // All channels of the former conversation end with the one that heard of the successor.
+  await world.run(8_000)
+  equal(listener.stats().sessions, 0)
+  const third = await connect()
+  await third.channels[2]!.send('after')
+  equal(String(await world.within(third.channels[2]!.recv(), 5_000)), 'after')
+  await world.within(Promise.all([third.close(), listener.close()]))
+})
+
 test('a listener that is full tells a client of ours at once, also one that only asks', async () => {
   const world = new World()
   const listener = await world.listen({ ...fast, maxConnections: 1 })

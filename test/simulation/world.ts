@@ -304,6 +304,7 @@ export class World {
       flushed: pipeline.flushed,
       path: pipeline,
       contact: lead?.contact,
+      wake: (one) => scheduler.touch(one),
     })
     sessions.push(session)
     scheduler.add(session)
