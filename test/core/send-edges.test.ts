@@ -731,3 +731,14 @@ test('a lower threshold counts at once for what was skipped already', () => {
   t.kcp.applyConfig({ resend: 2 })
   t.at(50).sent('push sn=0 | push sn=1')
 })
+
+test('a view that says it is longer than it is sends nothing of what lies behind it', () => {
+  class Longer extends Uint8Array {
+    override get length(): number {
+      return 5
+    }
+  }
+  const t = new Trace({ nc: true, interval: 10 }).at(0).send('secret')
+  throws(() => t.kcp.send(new Longer(2)), { code: 'ERR_INVALID_ARG_TYPE' })
+  t.at(10).sent('push sn=0 "secret"')
+})

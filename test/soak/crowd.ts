@@ -36,6 +36,8 @@ class Crowd {
   readonly #send: (datagram: Uint8Array) => void
   /** Neither accepted nor refused yet. */
   readonly #waiting: Set<number> = new Set()
+  /** What each conversation has received in order. */
+  readonly #una: Map<number, number> = new Map()
   opened = 0
 
   constructor(send: (datagram: Uint8Array) => void) {
@@ -64,7 +66,9 @@ class Crowd {
       const [cmd, ts, sn] = [datagram[at + 4], datagram.readUInt32LE(at + 8), datagram.readUInt32LE(at + 12)]
       if (cmd === Command.Ack) this.#waiting.delete(conv)
       if (cmd === Command.Push) {
-        const ack = segment(conv, Command.Ack, ts, sn, sn < 1_000 ? sn + 1 : 0, 0)
+        // A challenge has the number before the first; una never goes back, or the server takes that for a restart.
+        if (sn < 1_000) this.#una.set(conv, Math.max(sn + 1, this.#una.get(conv) ?? 0))
+        const ack = segment(conv, Command.Ack, ts, sn, this.#una.get(conv) ?? 0, 0)
         // A challenge without a place behind it is answered in front of the first message.
         this.#send(this.#waiting.has(conv) ? Buffer.concat([ack, this.#first(conv)]) : ack)
       }
