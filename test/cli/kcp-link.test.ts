@@ -153,8 +153,12 @@ test('a client that says nothing which smux could judge is given up after 30 s',
   }
   const settings = serverSettings(['-l', '127.0.0.1:0', '--key', 'k'], {})
   const [listener] = await listenKcp(settings, new Counters(), () => undefined, clock)
-  t.after(() => listener!.close())
+  t.after(() => {
+    listener!.closeAllConnections()
+    return listener!.close()
+  })
   const client = await connect({ ...settings.session, host: '127.0.0.1', port: listener!.address()!.port })
+  t.after(() => client.destroy())
   const closed = new Promise((done) => client.once('close', done))
   // Half of the first chunk of a compressed stream.
   client.write(Uint8Array.of(0xff))
