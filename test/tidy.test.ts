@@ -379,8 +379,35 @@ test('nothing is left to be done, and nothing points out of the repository', () 
 
 test('a document has one title', () => {
   for (const { path, text } of texts()) {
-    if (!path.endsWith('.md')) continue
+    // GitHub puts the template of a pull request into a text field, where a title would be noise.
+    if (!path.endsWith('.md') || path.startsWith('.github/')) continue
     const prose = text.replace(/^```[\s\S]*?^```/gm, '')
     equal(prose.match(/^# /gm)?.length, 1, path)
+  }
+})
+
+test('every decision is in the index by its title, has the four sections, and fits forty lines', () => {
+  const index = readFileSync('docs/decisions/README.md', 'utf8')
+  const rows = new Map(
+    [...index.matchAll(/^\| \[(\d{4})\]\(([^)]+)\) *\| (.*?) *\| .*\. *\|$/gm)].map(
+      ([, number, file, title]) => [file!, `# ${number}: ${title}`],
+    ),
+  )
+  const records = readdirSync('docs/decisions').filter((file) => file !== 'README.md')
+  deepEqual([...rows.keys()], records.sort(), 'the index lists the records in order')
+  for (const file of records) {
+    const text = readFileSync(`docs/decisions/${file}`, 'utf8')
+    const [title, ...lines] = text.trimEnd().split('\n')
+    equal(title, rows.get(file))
+    ok(
+      /^# \d{4}: (?:[A-Z]|tsc)/.test(title!) && title!.slice(2, 6) === file.slice(0, 4),
+      `the title of ${file}`,
+    )
+    deepEqual(
+      lines.filter((line) => line.startsWith('## ')),
+      ['## Context', '## Choice', '## Why', '## Given up'],
+      file,
+    )
+    ok(lines.length < 40, `${file} has ${lines.length + 1} lines`)
   }
 })
