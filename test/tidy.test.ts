@@ -357,6 +357,18 @@ test('no test is left running alone', () => {
   deepEqual(alone, [])
 })
 
+test('the name of a test is a sentence, without the code of a list', () => {
+  const coded: string[] = []
+  for (const source of everything.filter(({ path }) => path.endsWith('.test.ts'))) {
+    visit(source.tree, (node) => {
+      if (!ts.isCallExpression(node) || !/^(test|onBoth|describe)$/.test(node.expression.getText())) return
+      const name = node.arguments[0]?.getText() ?? ''
+      if (/^.[A-Z]\d+[:,] /.test(name)) coded.push(`${place(source, node)} ${name}`)
+    })
+  }
+  deepEqual(coded, [])
+})
+
 /** Every text file of the repository. */
 function texts(): { readonly path: string; readonly text: string }[] {
   return filesBelow('.')
