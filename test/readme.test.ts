@@ -425,7 +425,16 @@ test('the bytes in PROTOCOL are the bytes on the wire', () => {
 test('the numbers that PROTOCOL tells of sessions are those in force', () => {
   // The formatter pads tables.
   const text = new Document('docs/PROTOCOL.md').text.replace(/ +/g, ' ')
-  const source = ['session', 'notice-judge', 'time-wait', 'acceptor', 'peer-clock']
+  const source = [
+    'session',
+    'address-validation',
+    'close-handshake',
+    'successor-doubt',
+    'notice-judge',
+    'time-wait',
+    'acceptor',
+    'peer-clock',
+  ]
     .map((file) => readFileSync(`src/session/${file}.ts`, 'utf8'))
     .join('')
   const constant = (name: string): number => {

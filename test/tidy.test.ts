@@ -357,6 +357,18 @@ test('no test is left running alone', () => {
   deepEqual(alone, [])
 })
 
+test('the name of a test is a sentence, without the code of a list', () => {
+  const coded: string[] = []
+  for (const source of everything.filter(({ path }) => path.endsWith('.test.ts'))) {
+    visit(source.tree, (node) => {
+      if (!ts.isCallExpression(node) || !/^(test|onBoth|describe)$/.test(node.expression.getText())) return
+      const name = node.arguments[0]?.getText() ?? ''
+      if (/^.[A-Z]\d+[:,] /.test(name)) coded.push(`${place(source, node)} ${name}`)
+    })
+  }
+  deepEqual(coded, [])
+})
+
 /** Every text file of the repository. */
 function texts(): { readonly path: string; readonly text: string }[] {
   return filesBelow('.')
@@ -379,8 +391,35 @@ test('nothing is left to be done, and nothing points out of the repository', () 
 
 test('a document has one title', () => {
   for (const { path, text } of texts()) {
-    if (!path.endsWith('.md')) continue
+    // GitHub puts the template of a pull request into a text field, where a title would be noise.
+    if (!path.endsWith('.md') || path.startsWith('.github/')) continue
     const prose = text.replace(/^```[\s\S]*?^```/gm, '')
     equal(prose.match(/^# /gm)?.length, 1, path)
+  }
+})
+
+test('every decision is in the index by its title, has the four sections, and fits forty lines', () => {
+  const index = readFileSync('docs/decisions/README.md', 'utf8')
+  const rows = new Map(
+    [...index.matchAll(/^\| \[(\d{4})\]\(([^)]+)\) *\| (.*?) *\| .*\. *\|$/gm)].map(
+      ([, number, file, title]) => [file!, `# ${number}: ${title}`],
+    ),
+  )
+  const records = readdirSync('docs/decisions').filter((file) => file !== 'README.md')
+  deepEqual([...rows.keys()], records.sort(), 'the index lists the records in order')
+  for (const file of records) {
+    const text = readFileSync(`docs/decisions/${file}`, 'utf8')
+    const [title, ...lines] = text.trimEnd().split('\n')
+    equal(title, rows.get(file))
+    ok(
+      /^# \d{4}: (?:[A-Z]|tsc)/.test(title!) && title!.slice(2, 6) === file.slice(0, 4),
+      `the title of ${file}`,
+    )
+    deepEqual(
+      lines.filter((line) => line.startsWith('## ')),
+      ['## Context', '## Choice', '## Why', '## Given up'],
+      file,
+    )
+    ok(lines.length < 40, `${file} has ${lines.length + 1} lines`)
   }
 })

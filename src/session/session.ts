@@ -653,7 +653,8 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
   peerLost(now: number, message: string): void {
     if (this.closed) return
     this.giveUp(now, 'reset', resetError(message))
-    this.wake?.(this)
+    if (this.wake === undefined) this.onChange?.()
+    else this.wake(this)
   }
 
   /** What is next in order found no room, and no reader can make any. */

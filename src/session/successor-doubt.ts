@@ -5,7 +5,7 @@
  */
 
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
-const TIMEOUT = 5_000
+const DOUBT_TIMEOUT = 5_000
 /** Least time between two answers to Resets that are not believed, ms. */
 const OBJECTION_INTERVAL = 1_000
 const NONE = Number.NEGATIVE_INFINITY
@@ -46,7 +46,7 @@ export class SuccessorDoubt {
 
   /** When a doubted peer is given up, ms. */
   get endsAt(): number {
-    return this.active ? this.since + TIMEOUT : NEVER
+    return this.active ? this.since + DOUBT_TIMEOUT : NEVER
   }
 
   /**
@@ -55,7 +55,7 @@ export class SuccessorDoubt {
    */
   judge(now: number, heardAt: number): boolean {
     if (now < this.endsAt) return false
-    const fewCopies = heardAt > this.since && this.misfitAt < this.since + TIMEOUT / 2
+    const fewCopies = heardAt > this.since && this.misfitAt < this.since + DOUBT_TIMEOUT / 2
     if (fewCopies) this.end()
     return !fewCopies
   }

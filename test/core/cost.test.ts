@@ -1,6 +1,6 @@
 /**
  * What work costs, counted in steps of the engine's code and not in time: an event costs the same whatever the window,
- * and a datagram no more than its length. (The reference walks its lists: I29, I30, S15 of the field's edge cases.)
+ * and a datagram no more than its length. (The reference walks its lists; see docs/EDGE-CASES.md.)
  */
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
@@ -58,7 +58,7 @@ function flat(costs: readonly number[], tolerance: number): void {
 }
 
 for (const [profile, hardening] of PROFILES) {
-  test(`I29: 2,700 ACKs of the last segment in one datagram cost the same at any window (${profile})`, () => {
+  test(`2,700 ACKs of the last segment in one datagram cost the same at any window (${profile})`, () => {
     const costs = WINDOWS.map((window) => {
       const kcp = launched(window, hardening)
       const datagram = segments(2700, () => ({ cmd: 82, sn: window - 1 }))
@@ -99,7 +99,7 @@ for (const [profile, hardening] of PROFILES) {
     flat(costs, 1.6)
   })
 
-  test(`S15: check and an idle flush cost the same at any window (${profile})`, () => {
+  test(`check and an idle flush cost the same at any window (${profile})`, () => {
     const costs = WINDOWS.map((window) => {
       const kcp = launched(window, hardening)
       return countSteps(() => {
@@ -113,7 +113,7 @@ for (const [profile, hardening] of PROFILES) {
     flat(costs, 1.08)
   })
 
-  test(`I30: 60,000 PUSHes that arrive highest first cost ten times what 6,000 do (${profile})`, () => {
+  test(`60,000 PUSHes that arrive highest first cost ten times what 6,000 do (${profile})`, () => {
     const cost = (count: number): number => {
       const kcp = new Kcp(CONV, () => {}, { rcvWnd: 60_000, hardening })
       const one = segments(1, () => ({ cmd: 81, sn: 0, len: 1 }))
@@ -135,7 +135,7 @@ for (const [profile, hardening] of PROFILES) {
     ok(many < 60_000 * 100, `${many} steps`)
   })
 
-  test(`I28: a datagram of 2,729 empty PUSHes costs the same wherever they fall in the window (${profile})`, () => {
+  test(`a datagram of 2,729 empty PUSHes costs the same wherever they fall in the window (${profile})`, () => {
     const costs = [0, 1, 20, -1].map((stride) => {
       const kcp = new Kcp(CONV, () => {}, { rcvWnd: 60_000, hardening })
       kcp.update(0)

@@ -1,4 +1,7 @@
-/** The edges of `input`, by their numbers I1 .. I30: what the C engine does, and what we do better where none can tell. */
+/**
+ * The edge cases of `input` (docs/EDGE-CASES.md): what the reference does, and what hardening changes where no honest peer
+ * can notice.
+ */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
@@ -34,11 +37,11 @@ function datagram(line: string, change: { readonly cmd?: number; readonly len?: 
   return bytes
 }
 
-test('I1: null is refused with -1 (sys)', () => {
+test('null is rejected with -1 (sys)', () => {
   equal(ikcp_input(ikcp_create(CONV), null), -1)
 })
 
-onBoth('I1: fewer bytes than a header are refused with -1', (make) => {
+onBoth('fewer bytes than a header are rejected with -1', (make) => {
   const t = make().at(0)
   const before = stateOf(t)
   for (const size of [0, 1, 4, 23]) {
@@ -49,7 +52,7 @@ onBoth('I1: fewer bytes than a header are refused with -1', (make) => {
   equal(t.kcp.stats().inputErrors, 4)
 })
 
-onBoth('I2: another conversation in the first segment is refused, and nothing changes', (make) => {
+onBoth('another conv in the first segment is rejected, and nothing changes', (make) => {
   const t = make({ nc: true }).at(0).send('aaa').skip()
   const before = stateOf(t)
   for (const line of [
@@ -64,7 +67,7 @@ onBoth('I2: another conversation in the first segment is refused, and nothing ch
 })
 
 onBoth(
-  'I3: another conversation in the second segment: the first stays applied, skips and cwnd do not',
+  'another conv in the second segment is rejected: the first stays applied, skips and cwnd do not change',
   (make) => {
     const [t, whole] = [make({ resend: 2 }), make({ resend: 2 })]
     for (const story of [t, whole]) {
@@ -87,7 +90,7 @@ onBoth(
   },
 )
 
-onBoth('I4: a length beyond the datagram is refused with -2', (make) => {
+onBoth('a length beyond the datagram is rejected with -2', (make) => {
   for (const len of [4, 5, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
     const t = make({ nc: true }).at(0).send('aaa').skip()
     const before = stateOf(t)
@@ -97,7 +100,7 @@ onBoth('I4: a length beyond the datagram is refused with -2', (make) => {
   }
 })
 
-onBoth('I5: an unknown command is refused with -3, a bad length as well with -2', (make) => {
+onBoth('an unknown command is rejected with -3, and with -2 when its length is bad too', (make) => {
   const t = make({ nc: true }).at(0).send('aaa').skip()
   const before = stateOf(t)
   for (const cmd of [0, 1, 80, 85, 255]) {
@@ -107,7 +110,7 @@ onBoth('I5: an unknown command is refused with -3, a bad length as well with -2'
   deepEqual(stateOf(t), before)
 })
 
-onBoth('I6: up to 23 bytes behind the last segment are ignored, and counted', (make) => {
+onBoth('up to 23 bytes behind the last segment are ignored, and counted', (make) => {
   const t = make().at(0)
   for (let size = 1; size <= 23; size++) {
     t.input(`push sn=${size - 1} "a" | ? <${size} B>`)
@@ -121,7 +124,7 @@ onBoth('I6: up to 23 bytes behind the last segment are ignored, and counted', (m
   equal(t.kcp.stats().inputErrors, 24)
 })
 
-onBoth('I7: when the second segment is cut short, the first has been applied', (make) => {
+onBoth('when the second segment is cut short, the first has been applied', (make) => {
   const t = make().at(0)
   const bytes = parseTrace('push sn=0 "aaa" | push sn=1 "bbb"', { conv: CONV })
   t.input(bytes.subarray(0, bytes.length - 1))
@@ -131,7 +134,7 @@ onBoth('I7: when the second segment is cut short, the first has been applied', (
   t.expect('ack sn=0 una=1')
 })
 
-onBoth('I8: a PUSH one past the window is dropped and not acknowledged', (make) => {
+onBoth('a PUSH one past the window is dropped and not acknowledged', (make) => {
   const t = make().at(0).input('push sn=128 "x"')
   equal(t.code, 0)
   equal(t.kcp.rcv.early, 0)
@@ -139,13 +142,13 @@ onBoth('I8: a PUSH one past the window is dropped and not acknowledged', (make) 
   t.expect()
 })
 
-onBoth("I9: a PUSH on the window's last place is kept and acknowledged", (make) => {
+onBoth("a PUSH on the window's last place is kept and acknowledged", (make) => {
   const t = make().at(0).input('push sn=127 ts=5 "x"')
   equal(t.kcp.rcv.early, 1)
   t.expect('ack sn=127 una=0 ts=5')
 })
 
-onBoth('I10: a PUSH that was here before is acknowledged again and not delivered again', (make) => {
+onBoth('a PUSH that arrived before is acknowledged again and not delivered again', (make) => {
   const t = make().at(0)
   t.input(joined(5, (i) => `push sn=${i} "m${i}"`)).skip()
   for (let i = 0; i < 5; i++) equal(t.recv(), `m${i}`)
@@ -154,7 +157,7 @@ onBoth('I10: a PUSH that was here before is acknowledged again and not delivered
   equal(t.recv(), -1)
 })
 
-test('I10: the reference acknowledges back to where the window begins, half the numbers away (sys)', () => {
+test('the reference acknowledges old PUSHes from as far back as half the sequence space (sys)', () => {
   const t = Trace.sys().at(0)
   const farthest = 2 ** 31 + 128
   t.input(`push sn=${farthest} "x"`).expect(`ack sn=${farthest} una=0`)
@@ -162,34 +165,34 @@ test('I10: the reference acknowledges back to where the window begins, half the 
   equal(t.recv(), -1)
 })
 
-test('I11: a PUSH about 2^31 away counts as old and is acknowledged (sys)', () => {
+test('a PUSH about 2^31 away counts as old and is acknowledged (sys)', () => {
   const t = Trace.sys().at(0)
   t.input(`push sn=${2 ** 31 + 200} ts=3 "x"`).expect(`ack sn=${2 ** 31 + 200} una=0 ts=3`)
   equal(t.kcp.rcv.early, 0)
 })
 
-test('I11: only what lies within two windows behind is acknowledged again (hardened)', () => {
+test('an old PUSH is acknowledged again only within two windows behind (hardened)', () => {
   const t = Trace.hardened().at(0)
   for (const sn of [2 ** 31 + 200, 2 ** 31, 2 ** 32 - 257]) t.input(`push sn=${sn} "x"`).expect()
   equal(t.kcp.stats().outOfWindow, 3)
   t.input(`push sn=${2 ** 32 - 256} "x"`).expect(`ack sn=${2 ** 32 - 256}`)
 })
 
-test('I12: one PUSH twice in a datagram: two ACKs, delivered once (sys)', () => {
+test('one PUSH twice in a datagram gets two ACKs and is delivered once (sys)', () => {
   const t = Trace.sys().at(0)
   t.input('push sn=0 ts=1 "a" | push sn=0 ts=2 "a"').expect('ack sn=0 una=1 ts=1 | ack sn=0 una=1 ts=2')
   equal(t.recv(), 'a')
   equal(t.recv(), -1)
 })
 
-test('I12: one PUSH twice in a datagram: one ACK with the older ts, delivered once (hardened)', () => {
+test('one PUSH twice in a datagram gets one ACK with the older ts and is delivered once (hardened)', () => {
   const t = Trace.hardened().at(0)
   t.input('push sn=0 ts=1 "a" | push sn=0 ts=2 "a"').expect('ack sn=0 una=1 ts=1')
   equal(t.recv(), 'a')
   equal(t.recv(), -1)
 })
 
-test('I13: a thousand repeats make a thousand ACKs, 24,000 bytes in 18 datagrams (sys)', () => {
+test('a thousand copies of a PUSH get a thousand ACKs, 24,000 bytes in 18 datagrams (sys)', () => {
   const t = Trace.sys().at(0)
   for (let i = 0; i < 1000; i++) t.input('push sn=0 "a"')
   const out = t.flush().take()
@@ -200,7 +203,7 @@ test('I13: a thousand repeats make a thousand ACKs, 24,000 bytes in 18 datagrams
   )
 })
 
-test('I13: a thousand repeats make one ACK, with the oldest ts (hardened)', () => {
+test('a thousand copies of a PUSH get one ACK, with the oldest ts (hardened)', () => {
   const t = Trace.hardened().at(0)
   for (let i = 0; i < 1000; i++) t.input(`push sn=0 ts=${i} "a"`)
   t.expect('ack sn=0 una=1 ts=0')
@@ -213,7 +216,7 @@ for (const command of ['push sn=9 "x"', 'ack sn=9', 'wask', 'wins']) {
     const [kind, ...rest] = command.split(' ')
     const line = [kind, rest[0] ?? '', `una=${3 + beyond}`, 'wnd=7', rest[1] ?? ''].join(' ')
 
-    test(`I14: una ${beyond} beyond snd_nxt in a ${kind} deletes everything in flight (sys)`, () => {
+    test(`una ${beyond} beyond snd_nxt in a ${kind} deletes everything in flight (sys)`, () => {
       const t = Trace.sys({ nc: true }).at(0).send('aaa', 'bbb', 'ccc').skip()
       t.input(line)
       equal(t.code, 0)
@@ -222,7 +225,7 @@ for (const command of ['push sn=9 "x"', 'ack sn=9', 'wask', 'wins']) {
       t.at(10_000).sent(...(kind === 'push' ? ['ack sn=9'] : kind === 'wask' ? ['wins'] : []))
     })
 
-    test(`I14: a ${kind} with una ${beyond} beyond snd_nxt is dropped and counted (hardened)`, () => {
+    test(`a ${kind} with una ${beyond} beyond snd_nxt is dropped and counted (hardened)`, () => {
       const t = Trace.hardened({ nc: true }).at(0).send('aaa', 'bbb', 'ccc').skip()
       const before = stateOf(t)
       t.input(line)
@@ -233,14 +236,14 @@ for (const command of ['push sn=9 "x"', 'ack sn=9', 'wask', 'wins']) {
   }
 }
 
-test('I14: what follows a forged segment in its datagram is still read (hardened)', () => {
+test('the segments behind a forged one in its datagram are still read (hardened)', () => {
   const t = Trace.hardened({ nc: true }).at(0).send('aaa').skip().at(5)
   t.input('push sn=0 una=2 "evil" | push sn=0 una=0 "good" | ack sn=0 una=1 ts=0')
   equal(t.recv(), 'good')
   deepEqual(t.inFlight, [])
 })
 
-onBoth('I15: una 2^31 ahead of snd_una acknowledges nothing', (make) => {
+onBoth('una 2^31 ahead of snd_una acknowledges nothing', (make) => {
   const t = make({ nc: true })
     .at(0)
     .send('aaa', 'bbb')
@@ -251,7 +254,7 @@ onBoth('I15: una 2^31 ahead of snd_una acknowledges nothing', (make) => {
   equal(t.kcp.sndUna, 0)
 })
 
-onBoth('I16: una behind snd_una acknowledges nothing', (make) => {
+onBoth('una behind snd_una acknowledges nothing', (make) => {
   const t = make({ nc: true }).at(0).send('aaa', 'bbb', 'ccc').skip().input('wins una=2')
   deepEqual(t.inFlight, [2])
   for (const una of [1, 0, 2 ** 32 - 1, 2 ** 31 + 2]) t.input(`wins una=${una}`)
@@ -259,7 +262,7 @@ onBoth('I16: una behind snd_una acknowledges nothing', (make) => {
   equal(t.kcp.sndUna, 2)
 })
 
-test('I17: one ACK that names no segment, with an old ts, raises the RTO to 60 s; 75 honest ones mend it (sys)', () => {
+test('one ACK that names no segment, with an old ts, raises the RTO to 60 s, and 75 honest ones lower it (sys)', () => {
   const t = Trace.sys({ nodelay: 1, interval: 10, nc: true }).at(600_000).input('ack sn=999 ts=100000')
   equal(t.block.rx_srtt, 500_000)
   equal(t.block.rx_rto, 60_000)
@@ -276,7 +279,7 @@ test('I17: one ACK that names no segment, with an old ts, raises the RTO to 60 s
   equal(samples, 75)
 })
 
-test('I17: an ACK is timed only when it names a segment in flight and a ts that we wrote on it (hardened)', () => {
+test('an ACK gives an RTT sample only for a segment in flight and a ts that was sent with it (hardened)', () => {
   const t = Trace.hardened({ nodelay: 1, interval: 10, nc: true }).at(600_000)
   t.send('aaa', 'bbb').skip().at(600_020)
   const before = stateOf(t)
@@ -288,7 +291,7 @@ test('I17: an ACK is timed only when it names a segment in flight and a ts that 
   deepEqual(t.inFlight, [0])
 })
 
-test('I17: after a resend any ts from the first to the latest transmission is one of ours (hardened)', () => {
+test('after a retransmission any ts from the first to the latest transmission is accepted (hardened)', () => {
   for (const [ts, taken] of [
     [99, false],
     [100, true],
@@ -301,7 +304,7 @@ test('I17: after a resend any ts from the first to the latest transmission is on
   }
 })
 
-test('I17: an ACK whose own una removed its segment is timed still (hardened)', () => {
+test('an ACK whose own una removed its segment still gives an RTT sample (hardened)', () => {
   const t = Trace.hardened({ nc: true }).at(100).send('a', 'b').skip().at(150)
   t.input('ack sn=0 una=2 ts=100 | ack sn=1 una=2 ts=100')
   equal(t.kcp.srtt, 50)
@@ -310,27 +313,27 @@ test('I17: an ACK whose own una removed its segment is timed still (hardened)', 
   equal(t.kcp.stats().staleAcks, 1, 'a later repeat is stale')
 })
 
-test('I17: an ACK of a segment that was never sent passes over none that were (sys)', () => {
+test('an ACK of a segment that was never sent skips none that were (sys)', () => {
   const t = Trace.sys({ resend: 1, nc: true }).at(0).send('a', 'b').skip().at(20)
   t.input('ack sn=2 ts=0', 'ack sn=77 ts=0', `ack sn=${2 ** 32 - 1} ts=0`)
   deepEqual(t.skips, [0, 0])
   t.expect()
 })
 
-test('I18: an ACK from the future of our clock is not timed, but acknowledges (sys)', () => {
+test('an ACK from the future of our clock acknowledges, and gives no RTT sample (sys)', () => {
   const t = Trace.sys({ nc: true }).at(100).send('a').skip().at(120).input('ack sn=0 ts=121')
   equal(t.block.rx_srtt, 0)
   equal(t.block.rx_rto, 200)
   deepEqual(t.inFlight, [])
 })
 
-test('I18: a ts from the future is none of ours, so that ACK does not count (hardened)', () => {
+test('an ACK with a ts from the future does not count (hardened)', () => {
   const t = Trace.hardened({ nc: true }).at(100).send('a').skip().at(120).input('ack sn=0 ts=121')
   deepEqual(t.inFlight, [0])
   equal(t.kcp.srtt, 0)
 })
 
-onBoth('I19: a round trip of 0 ms leaves srtt at 0, and each further one counts as the first', (make) => {
+onBoth('a round trip of 0 ms leaves srtt at 0, and each further one counts as the first', (make) => {
   for (const [interval, rto] of [
     [10, 30],
     [40, 40],
@@ -349,17 +352,14 @@ onBoth('I19: a round trip of 0 ms leaves srtt at 0, and each further one counts 
   }
 })
 
-onBoth(
-  'I20: of two ACKs with one ts the first counts for skips, even if the second has the larger sn',
-  (make) => {
-    const t = make({ resend: 1, nc: true }).at(0).send('0', '1', '2', '3', '4').skip().at(30)
-    t.input('ack sn=2 una=2 ts=0 | ack sn=4 una=2 ts=0')
-    deepEqual(t.inFlight, [3])
-    deepEqual(t.skips, [0], 'segment 3 was passed by 4, and yet not skipped')
-  },
-)
+onBoth('of two ACKs with one ts the first counts for skips, even if the second has the larger sn', (make) => {
+  const t = make({ resend: 1, nc: true }).at(0).send('0', '1', '2', '3', '4').skip().at(30)
+  t.input('ack sn=2 una=2 ts=0 | ack sn=4 una=2 ts=0')
+  deepEqual(t.inFlight, [3])
+  deepEqual(t.skips, [0], 'segment 3 was passed by 4, and yet not skipped')
+})
 
-onBoth('I20: the larger sn counts when its ts is newer too', (make) => {
+onBoth('of two ACKs the larger sn counts for skips when its ts is newer too', (make) => {
   const t = make({ resend: 9, nc: true }).at(0).send('0', '1', '2').skip()
   t.at(10).send('3', '4').skip().at(30)
   t.input('ack sn=2 una=2 ts=0 | ack sn=4 una=2 ts=10')
@@ -367,7 +367,7 @@ onBoth('I20: the larger sn counts when its ts is newer too', (make) => {
   deepEqual(t.skips, [1])
 })
 
-onBoth('I21: three ACKs in one datagram skip once, in three datagrams three times', (make) => {
+onBoth('three ACKs in one datagram count as one skip, in three datagrams as three', (make) => {
   const start = (): Trace => make({ resend: 9, nc: true }).at(0).send('0', '1', '2', '3').skip().at(30)
   const one = start().input('ack sn=1 ts=0 | ack sn=2 ts=0 | ack sn=3 ts=0')
   deepEqual(one.skips, [1])
@@ -375,13 +375,13 @@ onBoth('I21: three ACKs in one datagram skip once, in three datagrams three time
   deepEqual(three.skips, [3])
 })
 
-test("I22: an old packet that comes late overwrites the peer's window (sys)", () => {
+test("an old segment that comes late overwrites the peer's window (sys)", () => {
   const t = Trace.sys({ nc: true }).at(0).send('a', 'b').skip()
   t.input('wins una=2 wnd=100', 'wins una=1 wnd=0')
   equal(t.block.rmt_wnd, 0)
 })
 
-test("I22: the peer's window is taken only from what is not older than the newest una (hardened)", () => {
+test("a segment with an older una does not change the peer's window (hardened)", () => {
   const t = Trace.hardened({ nc: true }).at(0).send('a', 'b').skip()
   t.input('wins una=2 wnd=100', 'wins una=1 wnd=0')
   equal(t.kcp.rmtWnd, 100)
@@ -389,13 +389,13 @@ test("I22: the peer's window is taken only from what is not older than the newes
   equal(t.kcp.rmtWnd, 0)
 })
 
-onBoth('I23: a thousand WASKs before a flush are answered by one WINS', (make) => {
+onBoth('a thousand WASKs before a flush are answered by one WINS', (make) => {
   const t = make().at(0)
   for (let i = 0; i < 10; i++) t.input(joined(100, () => 'wask'))
   t.expect('wins una=0 wnd=128').expect()
 })
 
-onBoth('I24: of a WINS only wnd and una matter', (make) => {
+onBoth('a WINS changes only the window and una', (make) => {
   const t = make({ nc: true }).at(0).send('a', 'b').skip().at(20)
   t.input('wins sn=0 una=1 wnd=55 ts=19 frg=3 "payload"')
   equal(t.code, 0)
@@ -406,13 +406,13 @@ onBoth('I24: of a WINS only wnd and una matter', (make) => {
   t.expect()
 })
 
-test('I25: before the first update C times ACKs against a clock of 0: nonsense when ts starts anywhere (sys)', () => {
+test('an ACK before the first update is timed against a clock of 0 (sys)', () => {
   const t = Trace.sys().clock(4_000_000_000).input('ack sn=0 ts=3999999980')
   equal(t.block.rx_srtt, 2 ** 32 - 3_999_999_980)
   equal(t.block.rx_rto, 60_000)
 })
 
-test('I25: the engine takes the time with the datagram, and times nothing that it did not send (hardened)', () => {
+test('an ACK is timed by the clock given with its datagram, and only if its segment was sent (hardened)', () => {
   const t = Trace.hardened().clock(4_000_000_000).input('ack sn=0 ts=3999999980')
   equal(t.kcp.now, 4_000_000_000)
   equal(t.kcp.srtt, 0)
@@ -420,7 +420,7 @@ test('I25: the engine takes the time with the datagram, and times nothing that i
   equal(parity.kcp.srtt, 20)
 })
 
-onBoth('I26: a PUSH without payload is an empty message', (make) => {
+onBoth('a PUSH without payload is an empty message', (make) => {
   const t = make().at(0).input('push sn=0 ""').expect('ack sn=0 una=1')
   equal(t.peekSize(), 0)
   equal(t.recv(), '')
@@ -428,7 +428,7 @@ onBoth('I26: a PUSH without payload is an empty message', (make) => {
   equal(t.recv(), -1)
 })
 
-onBoth('I27: a PUSH longer than our own mtu is welcome', (make) => {
+onBoth('a PUSH longer than our own mtu is accepted', (make) => {
   const t = make({ mtu: 50 }).at(0).input('push sn=0 <65483 B>')
   equal(t.code, 0)
   equal(t.recv(), 65_483)
@@ -437,7 +437,7 @@ onBoth('I27: a PUSH longer than our own mtu is welcome', (make) => {
 /** The largest UDP datagram, full of empty PUSHes. */
 const PUSHES_PER_DATAGRAM = 2729
 
-test('I28: 2,729 empty PUSHes in one datagram are answered with as many bytes in 48 datagrams (sys)', () => {
+test('2,729 empty PUSHes in one datagram are answered with as many bytes in 48 datagrams (sys)', () => {
   const t = Trace.sys().at(0)
   t.input(joined(PUSHES_PER_DATAGRAM, () => 'push sn=0 ""'))
   const out = t.flush().take()
@@ -448,7 +448,7 @@ test('I28: 2,729 empty PUSHes in one datagram are answered with as many bytes in
   )
 })
 
-test('I28: 2,729 empty PUSHes in one datagram are answered for each sn once (hardened)', () => {
+test('2,729 empty PUSHes in one datagram get one ACK for each sn (hardened)', () => {
   const t = Trace.hardened().at(0)
   t.input(joined(PUSHES_PER_DATAGRAM, (i) => `push sn=${i % 300} ""`))
   const out = t.flush().take()
@@ -456,7 +456,7 @@ test('I28: 2,729 empty PUSHes in one datagram are answered for each sn once (har
   equal(out.length, Math.ceil(256 / 58))
 })
 
-onBoth('I29: 2,700 ACKs of one segment in one datagram count as one', (make) => {
+onBoth('2,700 ACKs of one segment in one datagram count as one', (make) => {
   const t = make({ nc: true, sndWnd: 4, resend: 9 }).at(0).send('0', '1', '2', '3').skip().at(20)
   t.input(joined(2700, () => 'ack sn=3 ts=0'))
   equal(t.code, 0)
@@ -464,7 +464,7 @@ onBoth('I29: 2,700 ACKs of one segment in one datagram count as one', (make) => 
   deepEqual(t.skips, [1, 1, 1])
 })
 
-onBoth('I30: PUSHes that arrive highest first are read in order', (make) => {
+onBoth('PUSHes that arrive highest first are read in order', (make) => {
   const t = make({ rcvWnd: 1000 }).at(0)
   for (let sn = 999; sn >= 0; sn--) t.input(`push sn=${sn} "m${sn}"`)
   for (let sn = 0; sn < 1000; sn++) equal(t.recv(), `m${sn}`)
@@ -472,42 +472,48 @@ onBoth('I30: PUSHes that arrive highest first are read in order', (make) => {
   equal(t.kcp.rcvNxt, 1000)
 })
 
-onBoth('X1: a peer that acknowledges only its newest segment, and the rest by una, is served', (make) => {
-  const t = make({ nc: true, nodelay: 1, interval: 10 })
-  for (let i = 0; i < 50; i++) {
-    t.at(i * 20)
-      .send('a', 'b', 'c')
-      .skip()
-      .at(i * 20 + 15)
-    t.input(`ack sn=${i * 3 + 2} una=${i * 3 + 3} ts=${i * 20}`)
-    deepEqual(t.inFlight, [])
-  }
-  equal(t.kcp.srtt, 15)
-  equal(t.kcp.stats().segmentsOut, 150, 'nothing was resent')
-})
+onBoth(
+  'a peer that acknowledges only its newest segment, and the rest by una, gets no retransmissions',
+  (make) => {
+    const t = make({ nc: true, nodelay: 1, interval: 10 })
+    for (let i = 0; i < 50; i++) {
+      t.at(i * 20)
+        .send('a', 'b', 'c')
+        .skip()
+        .at(i * 20 + 15)
+      t.input(`ack sn=${i * 3 + 2} una=${i * 3 + 3} ts=${i * 20}`)
+      deepEqual(t.inFlight, [])
+    }
+    equal(t.kcp.srtt, 15)
+    equal(t.kcp.stats().segmentsOut, 150, 'nothing was resent')
+  },
+)
 
-onBoth('X4: a message of 255 fragments arrives when the receive window has room for it', (make) => {
+onBoth('a message of 255 fragments arrives when the receive window has space for it', (make) => {
   const t = make({ rcvWnd: 256 }).at(0)
   for (let i = 0; i < 255; i++) t.input(`push sn=${i} frg=${254 - i} <100 B>`)
   equal(t.recv(), 25_500)
   equal(t.kcp.protocolError, false)
 })
 
-onBoth('X10: a peer that never answers: everything is kept and resent, and nothing grows', (make) => {
-  const t = make({ nc: true, nodelay: 2, interval: 10, sndWnd: 8 }).at(0)
-  for (let i = 0; i < 20; i++) t.send('a')
-  for (let now = 0; now < 60_000; now += 50) t.at(now)
-  equal(t.inFlight.length, 8)
-  equal(t.kcp.waitSnd(), 20)
-  ok(t.kcp.dead)
-  const resent = t.take().length
-  ok(resent > 30 && resent < 40, `an RTO that grows by 100 ms: ${resent}`)
-  t.at(60_010)
-    .input(`wins una=8`)
-    .expect(joined(8, (i) => `push sn=${i + 8}`))
-})
+onBoth(
+  'towards a peer that never answers everything is kept and retransmitted, and nothing grows',
+  (make) => {
+    const t = make({ nc: true, nodelay: 2, interval: 10, sndWnd: 8 }).at(0)
+    for (let i = 0; i < 20; i++) t.send('a')
+    for (let now = 0; now < 60_000; now += 50) t.at(now)
+    equal(t.inFlight.length, 8)
+    equal(t.kcp.waitSnd(), 20)
+    ok(t.kcp.dead)
+    const resent = t.take().length
+    ok(resent > 30 && resent < 40, `an RTO that grows by 100 ms: ${resent}`)
+    t.at(60_010)
+      .input(`wins una=8`)
+      .expect(joined(8, (i) => `push sn=${i + 8}`))
+  },
+)
 
-onBoth('X12: foreign framing on the wire is refused and counted', (make) => {
+onBoth('foreign framing on the wire is rejected and counted', (make) => {
   const t = make().at(0)
   // kcp-go's FEC header: group number, then 0xf1 (data) or 0xf2 (parity), then the size.
   for (const type of [0xf1, 0xf2]) {

@@ -1,4 +1,4 @@
-/** The edges of `recv` and of peeking, by their numbers R1 .. R14. */
+/** The edge cases of `recv` and of peeking (docs/EDGE-CASES.md). */
 import { deepEqual, equal, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
@@ -18,20 +18,20 @@ function fragments(t: Trace, ...frgs: number[]): Trace {
   return t.at(0).input(joined(frgs.length, (i) => `push sn=${i} frg=${frgs[i]} "${i}"`))
 }
 
-onBoth('R1: nothing there', (make) => {
+onBoth('without a message recv and peek return -1', (make) => {
   const t = make().at(0)
   equal(t.recv(), -1)
   equal(t.peekSize(), -1)
 })
 
-test('R1: nothing there is undefined, not an error', () => {
+test('without a message recv, recvInto and peekSize return undefined, not an error', () => {
   const { kcp } = new Trace()
   equal(kcp.recv(), undefined)
   equal(kcp.recvInto(new Uint8Array(9)), undefined)
   equal(kcp.peekSize(), undefined)
 })
 
-test('R2: the first fragment of a message without the rest: peek says -1, recv -2 (sys)', () => {
+test('with only the first fragment of a message peek returns -1 and recv -2 (sys)', () => {
   const t = fragments(Trace.sys(), 1)
   equal(ikcp_peeksize(t.block), -1)
   deepEqual(recvInto(t, 100), [-2, ''])
@@ -39,7 +39,7 @@ test('R2: the first fragment of a message without the rest: peek says -1, recv -
   deepEqual(recvInto(t, 100), [2, '0z'])
 })
 
-onBoth('R2: a message is readable once its last fragment is here', (make) => {
+onBoth('a message is readable once its last fragment is here', (make) => {
   const t = fragments(make(), 2)
   equal(t.kcp.rcv.peekSize(), -1)
   t.input('push sn=2 frg=0 "c"')
@@ -48,7 +48,7 @@ onBoth('R2: a message is readable once its last fragment is here', (make) => {
   equal(t.recv(), '0bc')
 })
 
-test('R3: a buffer that is too small is answered with -3, and the message stays (sys)', () => {
+test('a buffer that is too small returns -3, and the message stays (sys)', () => {
   const t = Trace.sys().at(0).input('push sn=0 "hello"')
   deepEqual(recvInto(t, 4), [-3, ''])
   deepEqual(recvInto(t, 0), [-3, ''])
@@ -56,7 +56,7 @@ test('R3: a buffer that is too small is answered with -3, and the message stays 
   deepEqual(recvInto(t, 5), [5, 'hello'])
 })
 
-test('R3: recvInto names the bytes needed and given, and the message stays', () => {
+test('the error of recvInto names the bytes needed and given, and the message stays', () => {
   const { kcp } = new Trace().at(0).input('push sn=0 "hello"')
   throws(
     () => kcp.recvInto(new Uint8Array(4)),
@@ -73,7 +73,7 @@ test('R3: recvInto names the bytes needed and given, and the message stays', () 
   equal(kcp.recvInto(target), undefined)
 })
 
-test('R4: a negative length copies and keeps (sys)', () => {
+test('a negative length copies the message and keeps it (sys)', () => {
   const t = Trace.sys().at(0).input('push sn=0 frg=1 "he" | push sn=1 frg=0 "llo"')
   deepEqual(recvInto(t, -5), [5, 'hello'])
   deepEqual(recvInto(t, -4), [-3, ''])
@@ -81,7 +81,7 @@ test('R4: a negative length copies and keeps (sys)', () => {
   deepEqual(recvInto(t, -5), [-1, ''])
 })
 
-test('R4: a peek still moves early segments into the queue that a larger window now has room for (sys)', () => {
+test('a peek still moves early segments into the queue when a larger window has space for them (sys)', () => {
   const t = Trace.sys().at(0)
   for (let sn = 0; sn < 200; sn++) t.input(`push sn=${sn} "x"`)
   ikcp_wndsize(t.block, 0, 256)
@@ -90,14 +90,14 @@ test('R4: a peek still moves early segments into the queue that a larger window 
   deepEqual([t.block.nrcv_que, t.block.nrcv_buf], [200, 0])
 })
 
-test('R4: without a buffer the message is dropped, or with a negative length only measured (sys)', () => {
+test('without a buffer the message is dropped, or with a negative length only measured (sys)', () => {
   const t = Trace.sys().at(0).input('push sn=0 "one" | push sn=1 "two"')
   equal(ikcp_recv(t.block, null, -100), 3)
   equal(ikcp_recv(t.block, null, 100), 3)
   deepEqual(recvInto(t, 100), [3, 'two'])
 })
 
-onBoth('R5: an empty message at the head is 0 bytes long, and then gone', (make) => {
+onBoth('an empty message at the head is 0 bytes long, and is consumed by recv', (make) => {
   const t = make().at(0).input('push sn=0 "" | push sn=1 "next"')
   equal(t.peekSize(), 0)
   equal(t.recv(), '')
@@ -105,11 +105,8 @@ onBoth('R5: an empty message at the head is 0 bytes long, and then gone', (make)
   equal(t.recv(), -1)
 })
 
-for (const [id, frg] of [
-  ['R6', 255],
-  ['R8', 128],
-] as const) {
-  test(`${id}: a message of ${frg + 1} fragments fills a window of 128 and can never be read (sys)`, () => {
+for (const frg of [255, 128] as const) {
+  test(`a message of ${frg + 1} fragments fills a window of 128 and can never be read (sys)`, () => {
     const t = Trace.sys().at(0)
     for (let sn = 0; sn <= frg; sn++) t.input(`push sn=${sn} frg=${frg - sn} "x"`)
     deepEqual([t.block.nrcv_que, t.block.nrcv_buf], [128, frg + 1 - 128])
@@ -117,7 +114,7 @@ for (const [id, frg] of [
     equal(t.flush().lines().at(-1)?.split(' | ').at(-1), `ack sn=${frg} una=128 wnd=0 ts=0`)
   })
 
-  test(`${id}: the first fragment of a message of ${frg + 1} breaks the rules at once (hardened)`, () => {
+  test(`the first fragment of a message of ${frg + 1} is a protocol error at once (hardened)`, () => {
     const t = fragments(Trace.hardened(), frg)
     equal(t.kcp.protocolError, true)
     equal(t.recv(), -1)
@@ -126,7 +123,7 @@ for (const [id, frg] of [
   })
 }
 
-onBoth('R7: a message of 128 fragments fills a window of 128 and is readable', (make) => {
+onBoth('a message of 128 fragments fills a window of 128 and is readable', (make) => {
   const t = make().at(0)
   for (let sn = 0; sn <= 127; sn++) t.input(`push sn=${sn} frg=${127 - sn} "x"`)
   equal(t.peekSize(), 128)
@@ -135,19 +132,19 @@ onBoth('R7: a message of 128 fragments fills a window of 128 and is readable', (
 })
 
 // What a peer that numbers its fragments wrongly gets from C.
-for (const [id, frgs, messages, then] of [
-  ['R9', [1, 1, 0], ['012'], -1],
-  ['R10', [2, 0, 0], ['01', '2'], -1],
-  ['R11', [1, 1], ['01'], -1],
-  ['R12', [0, 5, 0], ['0'], -2],
+for (const [frgs, messages, then] of [
+  [[1, 1, 0], ['012'], -1],
+  [[2, 0, 0], ['01', '2'], -1],
+  [[1, 1], ['01'], -1],
+  [[0, 5, 0], ['0'], -2],
 ] as const) {
-  test(`${id}: fragments numbered ${frgs} are read as ${messages.map((text) => `"${text}"`).join(', ')} (sys)`, () => {
+  test(`fragments numbered ${frgs} are read as ${messages.map((text) => `"${text}"`).join(', ')} (sys)`, () => {
     const t = fragments(Trace.sys(), ...frgs)
     for (const message of messages) deepEqual(recvInto(t, 100), [message.length, message])
     deepEqual(recvInto(t, 100), [then, ''])
   })
 
-  test(`${id}: fragments numbered ${frgs} break the rules (hardened)`, () => {
+  test(`fragments numbered ${frgs} are a protocol error (hardened)`, () => {
     const t = fragments(Trace.hardened(), ...frgs)
     const [first] = frgs
     // What is whole before the breach is still delivered.
@@ -157,14 +154,14 @@ for (const [id, frgs, messages, then] of [
   })
 }
 
-test('R12: six segments later the wrongly numbered message ends (sys)', () => {
+test('a wrongly numbered message ends when as many segments as it announced are there (sys)', () => {
   const t = fragments(Trace.sys(), 0, 5, 0, 0, 0, 0, 0)
   equal(t.recv(), '0')
   equal(t.recv(), '12')
   equal(t.recv(), '3')
 })
 
-onBoth('R13: when reading frees a full queue, the next flush tells it once', (make) => {
+onBoth('when reading frees a full queue, the next flush advertises the window once', (make) => {
   const t = make().at(0)
   for (let sn = 0; sn < 128; sn++) t.input(`push sn=${sn} "x"`)
   const [, , last] = t.flush().lines()
@@ -176,22 +173,19 @@ onBoth('R13: when reading frees a full queue, the next flush tells it once', (ma
   t.expect()
 })
 
-onBoth(
-  'R14: for an application that never reads, two windows of segments are kept and acknowledged',
-  (make) => {
-    const t = make().at(0)
-    for (let sn = 0; sn < 300; sn++) t.input(`push sn=${sn} <1000 B>`)
-    deepEqual([t.kcp.rcv.queued, t.kcp.rcv.early], [128, 128])
-    equal(t.kcp.stats().rcvBytes, 256_000)
-    t.flush()
-    equal(t.kcp.stats().acksOut, 256)
-    equal(t.kcp.stats().outOfWindow, 300 - 256)
-    for (let i = 0; i < 256; i++) equal(t.recv(), 1000)
-    equal(t.recv(), -1)
-  },
-)
+onBoth('while the application does not read, two windows of segments are kept and acknowledged', (make) => {
+  const t = make().at(0)
+  for (let sn = 0; sn < 300; sn++) t.input(`push sn=${sn} <1000 B>`)
+  deepEqual([t.kcp.rcv.queued, t.kcp.rcv.early], [128, 128])
+  equal(t.kcp.stats().rcvBytes, 256_000)
+  t.flush()
+  equal(t.kcp.stats().acksOut, 256)
+  equal(t.kcp.stats().outOfWindow, 300 - 256)
+  for (let i = 0; i < 256; i++) equal(t.recv(), 1000)
+  equal(t.recv(), -1)
+})
 
-test('R14: a byte limit counts both windows, and what is early leaves room for all that is missing before it', () => {
+test('a byte limit counts both windows, and early segments leave space for all that are missing before them', () => {
   const t = Trace.hardened().at(0)
   t.kcp.rcv.maxBytes = 10_000
   for (let sn = 0; sn < 50; sn++) t.input(`push sn=${49 - sn} <1000 B>`)

@@ -1,4 +1,4 @@
-/** The edges of `send`, `flush`, `update` and `check`, by their numbers S1 .. S32. */
+/** The edge cases of `send`, `flush`, `update` and `check` (docs/EDGE-CASES.md). */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { Kcp } from '../../src/core/kcp.ts'
@@ -21,14 +21,14 @@ const MSS = 1376
 /** Low latency, no congestion window. */
 const FAST = { nodelay: 1, interval: 10, nc: true } as const
 
-test('S1: 127 full fragments are taken, one byte more is refused, whatever the windows (sys)', () => {
+test('127 full fragments are accepted and one byte more is rejected, whatever the windows (sys)', () => {
   const t = Trace.sys({ rcvWnd: 1024, sndWnd: 1024 })
   equal(t.send(127 * MSS).code, 127 * MSS)
   equal(t.send(127 * MSS + 1).code, -2)
   equal(t.block.nsnd_que, 127)
 })
 
-test('S1: a message over the limit is an error that names it', () => {
+test('a message over the limit is an error that names the limit', () => {
   const { kcp } = new Trace()
   equal(kcp.send(new Uint8Array(127 * MSS)), 127 * MSS)
   throws(() => kcp.send(new Uint8Array(127 * MSS + 1)), {
@@ -40,7 +40,7 @@ test('S1: a message over the limit is an error that names it', () => {
   equal(kcp.waitSnd(), 127)
 })
 
-test('S1, X7: 255 fragments when asked for, numbered 254 down to 0', () => {
+test('a maxFragments of 255 allows 255 fragments, numbered 254 down to 0', () => {
   const t = new Trace({ ...FAST, maxFragments: 255, mtu: 50, sndWnd: 255 }).at(0)
   t.input('wins wnd=255').send(255 * 26)
   const frgs = t
@@ -54,33 +54,33 @@ test('S1, X7: 255 fragments when asked for, numbered 254 down to 0', () => {
   throws(() => t.send(255 * 26 + 1), { code: 'ERR_KCP_MESSAGE_TOO_LARGE' })
 })
 
-test('S2: of an empty stream queue 128 full segments at once are refused (sys)', () => {
+test('128 full segments at once are rejected by an empty stream queue (sys)', () => {
   const t = Trace.sys({ streamMode: true })
   equal(t.send(128 * MSS).code, -2)
   equal(t.block.nsnd_que, 0)
   equal(t.send(127 * MSS).code, 127 * MSS)
 })
 
-test('S2: a stream takes any size', () => {
+test('a stream accepts any size at once', () => {
   const t = new Trace({ streamMode: true })
   equal(t.send(1000 * MSS + 5).code, 1000 * MSS + 5)
   equal(t.kcp.waitSnd(), 1001)
 })
 
-test('S3: a stream whose last segment has room fills that, and returns what it took (sys)', () => {
+test('a stream whose last segment has free space fills it, and returns how much it took (sys)', () => {
   const t = Trace.sys({ streamMode: true }).send(100)
   equal(t.send(129 * MSS).code, MSS - 100)
   equal(t.block.nsnd_que, 1)
 })
 
-test('S3: the engine goes on until all is taken', () => {
+test('a stream whose last segment has free space takes all bytes', () => {
   const t = new Trace({ streamMode: true }).send(100)
   equal(t.send(129 * MSS).code, 129 * MSS)
   equal(t.kcp.waitSnd(), 130)
   equal(t.kcp.stats().sndBytes, 100 + 129 * MSS)
 })
 
-onBoth('S4: an empty message is a segment of its own; to a stream no bytes are nothing', (make) => {
+onBoth('an empty message is a segment of its own, and zero bytes add nothing to a stream', (make) => {
   const t = make(FAST).at(0).send('')
   equal(t.code, 0)
   t.expect('push sn=0 frg=0 ""')
@@ -91,7 +91,7 @@ onBoth('S4: an empty message is a segment of its own; to a stream no bytes are n
   stream.expect().send('a', '').expect('push sn=0 "a"')
 })
 
-test('S5: a negative length, or one beyond the buffer, is refused with -1 (sys)', () => {
+test('a negative length, or one beyond the buffer, is rejected with -1 (sys)', () => {
   const { block } = Trace.sys()
   equal(ikcp_send(block, new Uint8Array(5), -1), -1)
   equal(ikcp_send(block, new Uint8Array(5), 6), -1)
@@ -99,7 +99,7 @@ test('S5: a negative length, or one beyond the buffer, is refused with -1 (sys)'
   equal(block.nsnd_que, 0)
 })
 
-test('S5: anything but bytes is a TypeError', () => {
+test('sending anything but bytes is a TypeError', () => {
   const { kcp } = new Trace()
   for (const wrong of ['text', 5, null, undefined, [1, 2], new ArrayBuffer(2)]) {
     throws(() => kcp.send(wrong as unknown as Uint8Array), TypeError)
@@ -107,7 +107,7 @@ test('S5: anything but bytes is a TypeError', () => {
   equal(kcp.waitSnd(), 0)
 })
 
-test("S6: switched to a stream with a message queued, C glues bytes to the message's last fragment (sys)", () => {
+test('after a switch to stream mode bytes are appended to the last fragment of a queued message (sys)', () => {
   const t = Trace.sys({ ...FAST, mtu: 50 })
     .at(0)
     .send(30)
@@ -115,7 +115,7 @@ test("S6: switched to a stream with a message queued, C glues bytes to the messa
   t.send('abc').expect('push sn=0 frg=1 <26 B>', 'push sn=1 frg=0 <7 B>')
 })
 
-test('S6: the mode is fixed by the first send', () => {
+test('the mode is fixed by the first send', () => {
   const { kcp } = new Trace()
   kcp.streamMode = true
   kcp.streamMode = false
@@ -129,12 +129,12 @@ test('S6: the mode is fixed by the first send', () => {
   equal(kcp.config.streamMode, false)
 })
 
-onBoth('S7: a flush before the first update sends nothing', (make) => {
+onBoth('a flush before the first update sends nothing', (make) => {
   const t = make(FAST).send('a').input('push sn=0 "x"')
   t.expect().at(5).sent('ack sn=0 ts=0 | push sn=0 ts=5')
 })
 
-onBoth('S8: the first update flushes at once', (make) => {
+onBoth('the first update flushes at once', (make) => {
   make({ ...FAST, interval: 5000 })
     .send('a')
     .at(123)
@@ -149,7 +149,7 @@ onBoth('update flushes when the interval is over, and not before', (make) => {
 })
 
 onBoth(
-  'S9: 10 s behind the schedule or more than 10 s before it, update flushes once and starts over',
+  '10 s behind the schedule, or more than 10 s before it, update flushes once and starts over',
   (make) => {
     for (const [jump, flushes] of [
       [10_000, true],
@@ -167,7 +167,7 @@ onBoth(
   },
 )
 
-onBoth('S10: after a clock step of -5 s nothing leaves for 5 s', (make) => {
+onBoth('after a clock step of -5 s nothing leaves for 5 s', (make) => {
   const t = make({ nc: true, interval: 100 }).at(100_000).send('a').at(100_100).sent('push sn=0').send('b')
   for (let now = 95_100; now < 100_200; now += 10) t.at(now).sent()
   t.at(100_200).sent('push sn=1')
@@ -176,7 +176,7 @@ onBoth('S10: after a clock step of -5 s nothing leaves for 5 s', (make) => {
 })
 
 onBoth(
-  'S11: after a clock step of -1 h new segments leave, but what was in flight is resent an hour later',
+  'after a clock step of -1 h new segments leave, but those in flight are retransmitted an hour later',
   (make) => {
     const t = make({ nc: true, interval: 100 }).at(4_000_000).send('a').skip()
     t.at(400_000).send('b').expect('push sn=1').input('ack sn=1 ts=400000')
@@ -186,7 +186,7 @@ onBoth(
 )
 
 onBoth(
-  'S12: after a clock step of +60 s everything in flight is resent in one flush, and cwnd falls to 1',
+  'after a clock step of +60 s everything in flight is retransmitted in one flush, and cwnd falls to 1',
   (make) => {
     const t = make({ interval: 10, sndWnd: 64 }).at(0)
     t.kcp.cwnd = 64
@@ -201,7 +201,7 @@ onBoth(
 )
 
 for (const edge of [2 ** 32, 2 ** 31]) {
-  onBoth(`S13: sn, una and ts go on across ${edge} as if it were any number`, (make) => {
+  onBoth(`sn, una and ts continue across ${edge} as across any other number`, (make) => {
     const config = { nodelay: 1, interval: 10, resend: 2, sndWnd: 16 } as const
     const [a, b] = [make(config), make(config)]
     const start = edge - 20
@@ -235,7 +235,7 @@ for (const edge of [2 ** 32, 2 ** 31]) {
   })
 }
 
-test('S14: with an RTO due before the next flush C says "now", and update does nothing (sys)', () => {
+test('check returns now for an RTO due before the next flush, and update does nothing (sys)', () => {
   const t = Trace.sys({ nc: true, interval: 5000 }).at(0).send('a').skip()
   equal(ikcp_check(t.block, 100), 225)
   equal(ikcp_check(t.block, 225), 225)
@@ -264,7 +264,7 @@ onBoth('check answers with the next flush, or an earlier end of an RTO, or now',
   equal(t.kcp.check(500), 600, 'never further than an interval')
 })
 
-onBoth('S16: an mtu lowered under queued segments: each goes out alone, the next ones are small', (make) => {
+onBoth('after the mtu is lowered larger queued segments go out alone, and new ones are small', (make) => {
   const t = make({ ...FAST })
     .at(0)
     .send(1376, 10, 1000)
@@ -278,7 +278,7 @@ onBoth('S16: an mtu lowered under queued segments: each goes out alone, the next
   deepEqual(sizes, [1400, 34, 1024, 200, 148])
 })
 
-test('S16: ikcp_setmtu under queued segments overruns nothing (sys)', () => {
+test('ikcp_setmtu with larger segments queued overruns no buffer (sys)', () => {
   const t = Trace.sys(FAST).at(0).send(1376, 1376)
   equal(ikcp_setmtu(t.block, 50), 0)
   t.send(27)
@@ -292,7 +292,7 @@ test('S16: ikcp_setmtu under queued segments overruns nothing (sys)', () => {
     )
 })
 
-test('S17: the least mtu is 50 (sys)', () => {
+test('the least mtu is 50 (sys)', () => {
   const { block } = Trace.sys()
   equal(ikcp_setmtu(block, 49), -1)
   deepEqual([block.mtu, block.mss], [1400, 1376])
@@ -300,7 +300,7 @@ test('S17: the least mtu is 50 (sys)', () => {
   deepEqual([block.mtu, block.mss], [50, 26])
 })
 
-test('S17: an mtu out of range is an error that names it', () => {
+test('an mtu out of range is an error that names it', () => {
   const { kcp } = new Trace()
   for (const mtu of [49, 0, -1, 65_508, 1400.5, Number.NaN]) {
     throws(() => kcp.setMtu(mtu), {
@@ -313,7 +313,7 @@ test('S17: an mtu out of range is an error that names it', () => {
   deepEqual([kcp.mtu, kcp.mss], [50, 26])
 })
 
-test('S18: the interval is clamped to 10 .. 5000 (sys)', () => {
+test('the interval is clamped to 10 .. 5000 (sys)', () => {
   const { block } = Trace.sys()
   for (const [given, got] of [
     [1, 10],
@@ -329,7 +329,7 @@ test('S18: the interval is clamped to 10 .. 5000 (sys)', () => {
   equal(block.interval, 5000)
 })
 
-test('S19: a window of zero or less is left as it is, a receive window below 128 becomes 128 (sys)', () => {
+test('ikcp_wndsize ignores a window of zero or less, and raises a receive window below 128 to 128 (sys)', () => {
   const { block } = Trace.sys()
   for (const [snd, rcv, then] of [
     [0, 10, [32, 128]],
@@ -343,13 +343,13 @@ test('S19: a window of zero or less is left as it is, a receive window below 128
   }
 })
 
-test('S20: a receive window of 65536 is advertised as 0 (sys)', () => {
+test('a receive window of 65536 is advertised as 0 (sys)', () => {
   const t = Trace.sys().at(0)
   ikcp_wndsize(t.block, 0, 65_536)
   t.input('wask').expect('wins wnd=0')
 })
 
-test('S20: at most 65535 free slots are advertised (hardened)', () => {
+test('at most 65535 free slots are advertised (hardened)', () => {
   const t = Trace.hardened({ rcvWnd: 65_535 }).at(0).input('wask').expect('wins wnd=65535')
   t.kcp.rcv.rcvWnd = 65_536
   t.input('wask').expect('wins wnd=65535')
@@ -357,7 +357,7 @@ test('S20: at most 65535 free slots are advertised (hardened)', () => {
 })
 
 onBoth(
-  "S21: while the peer's window is 0 nothing new leaves, what is in flight is resent, and WASK asks ever more rarely",
+  "while the peer's window is 0 nothing new leaves, segments in flight are retransmitted, and probes grow rarer",
   (make) => {
     const t = make({ nodelay: 0, interval: 10, nc: true }).at(0).send('a').skip()
     t.input('wins wnd=0 una=0').send('b')
@@ -379,7 +379,7 @@ onBoth(
   },
 )
 
-test('S21: the first wait of the probe can be chosen', () => {
+test('the first wait of the probe can be chosen', () => {
   const t = new Trace({ ...FAST, probeInterval: 500 }).at(0).input('wins wnd=0')
   const asks: number[] = []
   for (let now = 10; now <= 4_000; now += 10) if (t.at(now).lines().length > 0) asks.push(now)
@@ -387,7 +387,7 @@ test('S21: the first wait of the probe can be chosen', () => {
 })
 
 onBoth(
-  'S22: after dead_link transmissions the link counts as dead, for good, and retransmission goes on',
+  'after dead_link transmissions the link counts as dead for good, and retransmission goes on',
   (make) => {
     const t = make({ ...FAST, deadLink: 3 })
       .at(0)
@@ -405,7 +405,7 @@ onBoth(
   },
 )
 
-test('S22: state is (IUINT32)-1 then, and may be set back (sys)', () => {
+test('on a dead link state is (IUINT32)-1, and may be reset (sys)', () => {
   const t = Trace.sys({ ...FAST, deadLink: 2 })
     .at(0)
     .send('a')
@@ -428,14 +428,14 @@ function backOff(t: Trace, times: number): number[] {
   return rtos
 }
 
-test('S23: the RTO of a segment doubles without end (sys)', () => {
+test('the RTO of a segment doubles without a limit (sys)', () => {
   deepEqual(
     backOff(Trace.sys({ nc: true, interval: 10 }), 12),
     [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 102_400, 204_800, 409_600],
   )
 })
 
-test('S23: the RTO of a segment is at most 60 s (hardened)', () => {
+test('the RTO of a segment is at most 60 s (hardened)', () => {
   deepEqual(
     backOff(Trace.hardened({ nc: true, interval: 10 }), 12),
     [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000, 60_000],
@@ -462,7 +462,7 @@ function holeStory(t: Trace, rounds: number): number {
   return resends
 }
 
-onBoth('S24: a hole gets as many fast resends as fastLimit allows, then it waits for its RTO', (make) => {
+onBoth('a hole gets as many fast retransmissions as fastLimit allows, then it waits for its RTO', (make) => {
   equal(holeStory(make({ ...FAST, resend: 1 }), 30), 5)
   equal(holeStory(make({ ...FAST, resend: 1, fastLimit: 2 }), 30), 2)
   equal(holeStory(make({ ...FAST, resend: 1, fastLimit: 0 }), 30), 30, '0 is no limit')
@@ -470,7 +470,7 @@ onBoth('S24: a hole gets as many fast resends as fastLimit allows, then it waits
   equal(holeStory(make({ ...FAST, resend: 0 }), 30), 0, 'off')
 })
 
-onBoth('S24: a fast resend starts the count anew', (make) => {
+onBoth('a fast retransmission resets the count of skips', (make) => {
   const t = make({ ...FAST, resend: 2 })
     .at(0)
     .send('0', '1', '2', '3', '4')
@@ -484,7 +484,7 @@ onBoth('S24: a fast resend starts the count anew', (make) => {
   deepEqual(t.skips, [0], 'those were sent before the resend, so they say nothing about it')
 })
 
-onBoth('S25: a fast resend may raise cwnd: half the flight, at least 2, plus the threshold', (make) => {
+onBoth('a fast retransmission may raise cwnd: to half the flight, at least 2, plus the threshold', (make) => {
   const t = make({ interval: 10, resend: 1, sndWnd: 64 }).at(0)
   t.kcp.cwnd = 2
   t.send('0', '1').skip().at(20).input('ack sn=1 ts=0')
@@ -492,7 +492,7 @@ onBoth('S25: a fast resend may raise cwnd: half the flight, at least 2, plus the
   deepEqual([t.kcp.cwnd, t.kcp.ssthresh], [3, 2])
 })
 
-test('S27: nothing limits the send queue; canSend tells whether more would fit a limit of segments', () => {
+test('the send queue has no limit, and canSend shows whether more would fit a limit of segments', () => {
   const t = new Trace({ mtu: 124 })
   for (let i = 0; i < 10_000; i++) t.send('a')
   equal(t.kcp.waitSnd(), 10_000)
@@ -502,14 +502,14 @@ test('S27: nothing limits the send queue; canSend tells whether more would fit a
   equal(t.kcp.canSend(101, 10_001), false)
 })
 
-test('S28: between two flushes the ACKs owed grow with every repeat (sys)', () => {
+test('between two flushes each copy of a PUSH adds a pending ACK (sys)', () => {
   const t = Trace.sys().at(0)
   for (let i = 0; i < 5000; i++) t.input('push sn=0 "a"')
   equal(t.block.ackcount, 5000)
   equal(t.block.ackblock, 8192)
 })
 
-test('S28: between two flushes the ACKs owed stay within the numbers that may be acknowledged (hardened)', () => {
+test('between two flushes the pending ACKs are bounded by the numbers that may be acknowledged (hardened)', () => {
   const t = Trace.hardened().at(0)
   for (let round = 0; round < 20; round++) {
     for (let sn = -256; sn < 300; sn++) t.input(`push sn=${sn >>> 0} "a"`)
@@ -518,7 +518,7 @@ test('S28: between two flushes the ACKs owed stay within the numbers that may be
   ok(t.kcp.acks.count <= 2 * 512, `${t.kcp.acks.count} owed`)
 })
 
-test('S29: what output returns is ignored (sys)', () => {
+test('the return value of output is ignored (sys)', () => {
   const t = Trace.sys(FAST).at(0)
   ikcp_setoutput(t.block, () => -1)
   t.send('a')
@@ -526,7 +526,7 @@ test('S29: what output returns is ignored (sys)', () => {
   deepEqual(t.inFlight, [0])
 })
 
-test('S29: an output that throws is a lost datagram: the flush goes on, tells at its end, and resends', () => {
+test('an output that throws loses its datagram: the flush goes on, throws at its end, and retransmits later', () => {
   const cause = new Error('no buffer space')
   let failing = true
   const sent: number[] = []
@@ -560,7 +560,7 @@ for (const [name, call] of [
   ['update', (kcp: Kcp) => kcp.update(0)],
   ['flush', (kcp: Kcp) => kcp.flush(0)],
 ] as const) {
-  test(`S30: ${name} from inside output is an error, and breaks nothing`, () => {
+  test(`${name} from inside output is an error, and breaks nothing`, () => {
     const seen: unknown[] = []
     const kcp = new Kcp(
       CONV,
@@ -583,7 +583,7 @@ for (const [name, call] of [
   })
 }
 
-test('S30: reads from inside output are fine', () => {
+test('reads from inside output are allowed', () => {
   const reads: unknown[] = []
   const kcp = new Kcp(
     CONV,
@@ -596,7 +596,7 @@ test('S30: reads from inside output are fine', () => {
   deepEqual(reads, [1, undefined, 10])
 })
 
-test('S30: one engine may feed another from its output', () => {
+test('one engine may feed another from its output', () => {
   const b = new Trace(FAST).at(0)
   const a = new Kcp(CONV, (datagram) => {
     b.kcp.input(datagram, 0)
@@ -610,7 +610,7 @@ test('S30: one engine may feed another from its output', () => {
   b.sent('ack sn=0', 'ack sn=1', 'ack sn=2')
 })
 
-test('S30: ikcp_send from inside output queues for the next flush; input, update and flush throw (sys)', () => {
+test('ikcp_send from inside output queues for the next flush; input, update and flush throw (sys)', () => {
   const t = Trace.sys({ ...FAST, mtu: 50 }).at(0)
   const codes: unknown[] = []
   let sends = 0
@@ -626,7 +626,7 @@ test('S30: ikcp_send from inside output queues for the next flush; input, update
   equal(t.block.nsnd_que, 2 * 39)
 })
 
-test('S30: released from inside output, the engine sends nothing more and ends its flush', () => {
+test('an engine that is released from inside output ends its flush and sends nothing more', () => {
   for (const resend of [false, true]) {
     let outputs = 0
     const kcp = new Kcp(
@@ -647,7 +647,7 @@ test('S30: released from inside output, the engine sends nothing more and ends i
   }
 })
 
-onBoth("S31: cwnd grows no further than the peer's window", (make) => {
+onBoth("cwnd does not grow beyond the peer's window", (make) => {
   const t = make({ interval: 10, sndWnd: 64 }).at(0)
   for (let i = 0; i < 20; i++) {
     const { sndNxt } = t.kcp
@@ -660,7 +660,7 @@ onBoth("S31: cwnd grows no further than the peer's window", (make) => {
   equal(t.kcp.cwnd, 3)
 })
 
-onBoth('S32: only the first transmission of nodelay 0 waits an eighth longer', (make) => {
+onBoth('with nodelay 0 only the first transmission waits an eighth of the RTO longer', (make) => {
   const t = make({ nc: true, interval: 10 }).at(0).send('a').skip()
   t.at(220).sent().at(230).sent('push sn=0')
   t.at(620).sent().at(630).sent('push sn=0')

@@ -181,7 +181,7 @@ const DIFFERENCES: readonly Difference[] = [
     at: 'other',
     states: ['idle', 'data in flight'],
     changes: ['end: end > no end', 'finish: finish > no finish', 'error: no error > timeout'],
-    sometimes: ['read: all > part'],
+    sometimes: ['read: all > part', 'read: all > none'],
     why: 'Nothing can be sent through a closed socket, so silence tells. A kernel says that a TCP socket was closed.',
   },
   {

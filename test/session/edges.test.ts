@@ -1,5 +1,5 @@
 /**
- * The edges that are the session's: what upstream leaves to its callers (field numbers of the engine's edge tests).
+ * The edge cases that upstream leaves to its callers, and that are the session's here (docs/EDGE-CASES.md).
  */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
@@ -36,7 +36,7 @@ function readAll(pair: SessionPair, session: KcpSession): number {
   return count
 }
 
-test('S12: after a gap of the process the peer is heard before it is judged', () => {
+test('silence during a pause of the process does not count against the peer', () => {
   const pair = opened({
     client: { preset: 'fast', idleTimeout: 10_000, keepAlive: 0 },
     server: { preset: 'fast', idleTimeout: 0 },
@@ -65,7 +65,7 @@ test('what is heard before a gap is noticed counts from when it was heard, not f
   equal(client.closeReason, 'timeout')
 })
 
-test('S14: a timer never runs a session for nothing: no spinning', () => {
+test('a timer never runs a session without work to do', () => {
   const pair = opened({ link: { delayMs: 40, loss: 0.2, jitterMs: 10 } })
   const { client, server } = pair
   let runs = 0
@@ -98,7 +98,7 @@ test('S14: a timer never runs a session for nothing: no spinning', () => {
   ok(runs - timers <= 6, `an idle pair ran ${runs - timers} times in 10 s`)
 })
 
-test('S27: what may be written waits for segments, and for bytes', () => {
+test('writable is false at the limit of queued segments, and at the limit of bytes', () => {
   const bySegments = opened({ config: { preset: 'fast', sendQueueLimit: 3 } })
   for (let i = 0; i < 3; i++) {
     equal(bySegments.client.writable, true)
@@ -115,7 +115,7 @@ test('S27: what may be written waits for segments, and for bytes', () => {
   equal(byBytes.client.writable, true)
 })
 
-test('S28: a flood of ACKs that are owed is sent before it grows without end', () => {
+test('pending ACKs of a flood are sent before their number passes a limit', () => {
   const pair = opened({ config: { preset: 'fast', kcp: { rcvWnd: 8192 } } })
   const { client, server } = pair
   const flood = new Uint8Array(24 * 2000)
@@ -132,7 +132,7 @@ test('S28: a flood of ACKs that are owed is sent before it grows without end', (
   equal(server.kcp.acks.count, 0)
 })
 
-test('R13: a window that opened again is told until data comes; a lost WINS costs no probe time', () => {
+test('a reopened window is advertised until data arrives, so a lost WINS costs no probe interval', () => {
   const pair = opened()
   const { client, server } = pair
   for (let i = 0; i < 200; i++) pair.write(client, new Uint8Array(10))
@@ -152,7 +152,7 @@ test('R13: a window that opened again is told until data comes; a lost WINS cost
   equal(later.filter((datagram) => datagram.includes('wins')).length, 0, 'and then it is told no more')
 })
 
-test('R13: a reader that keeps up is told nothing', () => {
+test('no WINS is sent while the reader keeps up', () => {
   const pair = opened()
   pair.onChange = (session) => void readAll(pair, session)
   const sent = sentBy(pair, 'server', () => {
@@ -162,7 +162,7 @@ test('R13: a reader that keeps up is told nothing', () => {
   equal(sent.filter((datagram) => datagram.includes('wins')).length, 0)
 })
 
-test('X2: until the peer told its window, no more than the smallest one known is sent', () => {
+test('until the peer has advertised its window, no more than 32 segments are sent', () => {
   const pair = new SessionPair({ seed: 1, config: { preset: 'turbo' }, link: { delayMs: 20 } })
   const sent = sentBy(pair, 'client', () => {
     for (let i = 0; i < 100; i++) pair.write(pair.client, new Uint8Array(1000))
@@ -173,7 +173,7 @@ test('X2: until the peer told its window, no more than the smallest one known is
   equal(readAll(pair, pair.server!), 100)
 })
 
-test('X3: a message that the peer has no window for is refused, naming the limit; the session lives on', () => {
+test("a message larger than the peer's window is rejected with the limit, and the session goes on", () => {
   const pair = opened()
   const { client } = pair
   const { mss } = client.kcp
@@ -205,7 +205,7 @@ test('X3: a message that the peer has no window for is refused, naming the limit
   equal(small.read(small.server)?.length, 128 * mss)
 })
 
-test('T6: a window that a late segment tells is not believed over a newer one', () => {
+test('a late segment does not overwrite a newer window', () => {
   const pair = opened()
   const { client, server } = pair
   pair.write(server, Uint8Array.of(9))
