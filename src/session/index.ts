@@ -24,6 +24,7 @@ export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './
 export { type AcceptorLimits, LIMIT_FIELDS, resolveLimits } from './listener-limits.ts'
 export type { Expiring } from './message-expiry.ts'
 export { peerKey, requireConv } from './peer.ts'
+export { PeerContact } from './peer-contact.ts'
 export { PeerLink, Traffic } from './peer-link.ts'
 export { FecStats, type PathStats, Pipeline, type PipelineOptions, type Warn } from './pipeline.ts'
 export { Scheduler, type Task } from './scheduler.ts'
