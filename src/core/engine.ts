@@ -189,6 +189,7 @@ export class Engine extends EngineState {
         }
         if (genuine) {
           this.proof.echoed(ts)
+          this.peer.acknowledged = true
           if (una !== this.peer.una) this.peer.heard(una, this.clock)
           if (this.peer.unproven) this.believe(una)
         }

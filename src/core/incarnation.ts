@@ -17,6 +17,8 @@ export class Incarnation {
    * wait behind a full receive queue are acknowledged one by one, and an una alone can be forged.
    */
   una = 0
+  /** Whether the peer acknowledged a transmission of ours: it knows the conversation, whatever una it wrote then. */
+  acknowledged = false
   /** When it was written, i32 ms of the engine's clock. */
   private unaAt = 0
   /** The peer has proven that it knows nothing of this conversation. Stays set. */

@@ -53,7 +53,7 @@ export class NoticeJudge {
     const { snd, proof, peer } = this.kcp
     if (echo === undefined) return false
     // A challenge is a PUSH too. It may overtake a beginning, of which the peer then knows nothing yet.
-    return (snd.has(sn) && snd.sentAt(sn, echo)) || (peer.una !== 0 && proof.isChallenge(sn, echo))
+    return (snd.has(sn) && snd.sentAt(sn, echo)) || (peer.acknowledged && proof.isChallenge(sn, echo))
   }
 
   /** Whether the numbers of segments agree. */

@@ -22,7 +22,8 @@ export class PeerClock {
   known = false
   private ts = 0
   private at = 0
-  /** When it told its first time, ms of our clock. */
+  /** The first time that it told, and when, ms of our clock. */
+  private firstTs = 0
   private since = 0
 
   /**
@@ -34,7 +35,10 @@ export class PeerClock {
     if (repeated && this.ahead(ts, now) > LATE) return
     // Of delayed and reordered segments the one that is furthest ahead knows best.
     if (this.known && age < MEMORY && seqDiff(ts, this.ts + age) < 0) return
-    if (!this.known) this.since = now
+    if (!this.known) {
+      this.firstTs = ts
+      this.since = now
+    }
     this.ts = ts
     this.at = now
     this.known = true
@@ -61,9 +65,8 @@ export class PeerClock {
 
   /** Whether the clock can have shown `ts` at any time since it is known: a copy of an old segment has such a ts. */
   covers(ts: number, now: number): boolean {
-    const past = now - this.since + LATE
-    if (!this.known || past > PAUSE_MAX) return true
-    const ahead = this.ahead(ts, now)
-    return ahead >= -past && ahead <= AHEAD
+    if (!this.known || now - this.since > PAUSE_MAX) return true
+    // Counted from its first time: the clock may have jumped ahead since, and copies from before the jump are late.
+    return seqDiff(ts, this.firstTs) >= -LATE && this.ahead(ts, now) <= AHEAD
   }
 }

@@ -176,6 +176,8 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
 
   readonly closing: CloseHandshake
   private flushing = false
+  /** Whether a PUSH of the peer's came on this channel by itself, and not from FEC: its ts can be echoed. */
+  private hasEcho = false
   /** Whether a PUSH of the peer's came on this channel. */
   private heardPush = false
   /** Time of the latest `receive`. */
@@ -448,7 +450,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
    * gives itself away.
    */
   ask(now: number): void {
-    const known = this.kcp.peer.una !== 0 && this.proven
+    const known = this.kcp.peer.acknowledged && this.proven
     // What is in flight may be all that the peer has not heard of: then both.
     if (!known || this.kcp.snd.inFlight > 0) this.kcp.probe.askPending = true
     if (known) this.kcp.challenge()
@@ -565,6 +567,8 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
       this.losePeer(now, 'the peer lost its state: it restarted')
       return
     }
+    // Its una came with data of its own, and what it names is no longer in flight to be acknowledged one by one.
+    if (kcp.sndUna !== 0 && kcp.rcvNxt !== 0) kcp.peer.acknowledged = true
     if (kcp.proof.answers !== answers && this.doubt.active && kcp.peer.una !== 0) this.reassure()
     if (kcp.peer.misfits > misfits) this.onMisfit(now)
     else if (result === InputResult.Accepted && current) {
@@ -592,6 +596,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     if (!recovered && (kcp.counters.segmentsIn !== stored || again)) {
       // By the clock that is known: the peer is there.
       this.doubt.end()
+      this.hasEcho = true
       this.contact.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
     }
     if (kcp.proven) this.trust()
@@ -991,7 +996,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
       sn: this.kcp.sndNxt,
       done: !this.closing.half,
       ts: this.ts(now),
-      echo: this.contact.clock.known ? this.kcp.proof.heardTs : undefined,
+      echo: this.hasEcho ? this.kcp.proof.heardTs : undefined,
     })
   }
 
@@ -1017,6 +1022,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     if (notice.echo !== undefined && this.kcp.proof.sentPush) this.trust()
     if (notice.kind === NoticeKind.FinAck) {
       this.closing.finAcked = true
+      this.kcp.peer.acknowledged = true
     } else if (notice.kind === NoticeKind.Fin) {
       this.sendNotice(NoticeKind.FinAck, now)
       const over = this.closing.onFin(notice, now)

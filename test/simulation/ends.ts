@@ -60,6 +60,8 @@ function judgeDelivery(end: End, peers: readonly End[], { startSn }: Plan): void
   if (!host.alive || acked === 0) return
   // Those who tell of an error say that something may be missing.
   if (peers.length > 1 && session.closeError !== undefined) return
+  // Without the check that tells a successor by its una, as the reference engine is, nobody learns what it lacks.
+  if (peers.length > 1 && !session.kcp.config.hardening.strictAck) return
   const has = (peer: End): boolean => seqDiff(peer.session.kcp.rcvNxt, session.kcp.sndUna) >= 0
   require(peers.some(has), () => {
     const got = peers.map((peer) => `${seqDiff(peer.session.kcp.rcvNxt, first)}`).join(' and ')

@@ -48,6 +48,8 @@ const RUN_MAX = 4 * 3_600_000
 const PUSHES_MAX = 160
 /** By so much a clock may jump before its owner is taken for somebody else, ms. */
 const SAME_CLOCK = 3_500_000
+/** A segment that is later than this is judged by whether the peer's clock can have shown its time, ms. */
+const LATE = 10_000
 /** How often it is looked at whether a run is over, ms. */
 const LOOK_EVERY = 500
 
@@ -72,6 +74,7 @@ export class World {
   private readonly blocked: Record<Way, number> = { toServer: 0, toClient: 0 }
   private readonly conditions: Record<Way, LinkConditions>
   private healed = false
+  private judged = false
   private hash = 0
   private runs = 0
   private changes = 0
@@ -440,7 +443,7 @@ export class World {
   /** Reads what there is, and writes what is ready. */
   private pump(end: End): void {
     const { host, session, flow, traffic } = end
-    if (!host.alive || end.destroyed !== 'no') return
+    if (!host.alive || end.destroyed !== 'no' || this.judged) return
     const now = host.clock.now()
     if (!host.deaf) this.readSome(end)
     while (session.open && session.writable && end.written < traffic.sizes.length) {
@@ -739,12 +742,20 @@ export class World {
     )
   }
 
+  /** Whether the clock of an end jumps by so much that its peer takes it for another one. */
+  private get strangeClock(): boolean {
+    return this.plan.faults.some((one) => one.kind === 'step' && one.ms > SAME_CLOCK)
+  }
+
   /** Whether everything is to arrive. */
   private get survives(): boolean {
     const { plan } = this
     if (plan.story !== 'steady') return false
     // A peer that is more than an hour ahead of itself is taken for a successor.
-    if (plan.faults.some((one) => one.kind === 'step' && one.ms > SAME_CLOCK)) return false
+    if (this.strangeClock) return false
+    // Nor does an end know a clock that jumps before it has heard it: what was sent before the jump and comes late has a
+    // time that the clock cannot have shown.
+    if (plan.faults.some((one) => one.kind === 'step' && one.ms > LATE && one.at < 5_000)) return false
     if (this.secure !== undefined) return true
     const unmet = this.server.ends.some(
       ({ session, reader }) =>
@@ -806,14 +817,16 @@ export class World {
       require(unsettled === 0 || !session.closed, () => `${name}: ${unsettled} messages were never settled`)
       const { segmentsOut, timeoutResends, fastResends, tailProbes, repeats } = session.kcp.counters
       const first = segmentsOut - timeoutResends - fastResends - tailProbes
-      // A peer that was destroyed and sends no notices is sent to until stallTimeout.
-      const mute = this.plan.story === 'destroyed'
+      // A peer that is gone, or takes us for another one, and sends no notices, is sent to until stallTimeout.
+      const mute = ['destroyed', 'renewed'].includes(this.plan.story) || this.strangeClock
       const enough = mute || (segmentsOut <= PUSHES_MAX * first && repeats <= REDUNDANCY_MAX * segmentsOut)
       require(enough, () => `${name}: ${segmentsOut} PUSHes and ${repeats} repeats of ${first} segments`)
     }
     for (const end of ends) judgeEnd(end, this.unsureClocks)
     if (this.plan.story !== 'damaged' && this.secure === undefined)
       judgePairs(ends, this.plan, this.unsureClocks)
+    // What an application still meant to read it has read; a timer of its may come after this.
+    this.judged = true
     for (const { session, host } of ends) if (host.alive) session.release()
     for (const { acceptor, scheduler, alive } of [client, server]) {
       if (!alive) continue
