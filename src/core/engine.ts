@@ -147,6 +147,7 @@ export class Engine extends EngineState {
     snd.ackedBytes = 0
     snd.beginDatagram()
 
+    const { peer } = this
     let { words } = rcv
     const origin = rcv.at
     let at = 0
@@ -172,7 +173,7 @@ export class Engine extends EngineState {
       }
       if (!recovered && (!hardening.freshWnd || seqDiff(una, this.una) >= 0)) this.rmtWnd = word >>> 16
       const ours = una !== this.una || seqDiff(una, snd.base) !== 0
-      if (ours && !this.peer.unproven) this.acknowledgeUpTo(una)
+      if (ours && !peer.unproven) this.acknowledgeUpTo(una)
 
       if (cmd === Command.Push) {
         this.acceptPush(sn, ts, (word >>> 8) & 0xff, at, len, una)
@@ -180,18 +181,13 @@ export class Engine extends EngineState {
       } else if (cmd === Command.Ack) {
         // An ACK that names a transmission of ours proves the peer's address.
         const genuine = snd.sentAt(sn, ts)
-        if (una !== this.peer.una && hardening.strictAck && this.peer.tellsLoss(una, ts)) {
-          if (genuine || this.proof.isChallenge(sn, ts)) {
-            this.peer.lost = true
-            at += len
-            continue
-          }
+        if (una !== peer.una && this.isOfSuccessor(sn, ts, una, genuine)) {
+          at += len
+          continue
         }
         if (genuine) {
           this.proof.echoed(ts)
-          this.peer.acknowledged = true
-          if (una !== this.peer.una) this.peer.heard(una, this.clock)
-          if (this.peer.unproven) this.believe(una)
+          if (una !== peer.una || !peer.acknowledged || peer.unproven) this.hear(una)
         }
         const answered = !genuine && this.proof.judge(sn, ts)
         if (!genuine) this.detector?.late(sn, ts)
@@ -242,9 +238,21 @@ export class Engine extends EngineState {
     return InputResult.Accepted
   }
 
-  /** The peer has answered something of ours: from here on it is believed. */
-  private believe(una: number): void {
-    this.peer.unproven = false
+  /** Whether an ACK comes from a process that knows nothing of what its predecessor has acknowledged. */
+  private isOfSuccessor(sn: number, ts: number, una: number, genuine: boolean): boolean {
+    if (!this.hardening.strictAck || !this.peer.tellsLoss(una, ts)) return false
+    if (!genuine && !this.proof.isChallenge(sn, ts)) return false
+    this.peer.lost = true
+    return true
+  }
+
+  /** The peer acknowledged something of ours: from here on it is believed. */
+  private hear(una: number): void {
+    const { peer } = this
+    peer.acknowledged = true
+    if (una !== peer.una) peer.heard(una, this.clock)
+    if (!peer.unproven) return
+    peer.unproven = false
     this.acknowledgeUpTo(una)
   }
 
@@ -425,15 +433,9 @@ export class Engine extends EngineState {
       return
     }
     const ahead = seqDiff(sn, rcv.rcvNxt)
-    if (ahead >= 0 && peer.unproven) {
+    if ((ahead < 0 || peer.guarded) && this.isForeign(ahead, sn, ts, una)) {
       counters.outOfWindow++
       return
-    }
-    if (ahead < 0 || peer.isCautious(una, this.clock)) {
-      if (peer.isMisfit(sn, ts, this.clock)) {
-        counters.outOfWindow++
-        return
-      }
     }
     if (ahead < 0) {
       counters.duplicates++
@@ -456,6 +458,13 @@ export class Engine extends EngineState {
     if (ahead < 0) return
     if (rcv.store(sn, frg, at, len)) counters.segmentsIn++
     else counters.duplicates++
+  }
+
+  /** Whether a PUSH is not the peer's: that has not shown yet that it knows us, or does not write this ts now. */
+  private isForeign(ahead: number, sn: number, ts: number, una: number): boolean {
+    const { peer, clock } = this
+    if (ahead >= 0 && (peer.unproven || !peer.isCautious(una, clock))) return peer.unproven
+    return peer.isMisfit(sn, ts, clock)
   }
 
   // ---- inside: flush ---------------------------------------------------------------------------------------

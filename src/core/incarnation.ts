@@ -39,6 +39,11 @@ export class Incarnation {
    */
   unproven = false
 
+  /** Whether PUSHes have to be judged before they are taken. */
+  get guarded(): boolean {
+    return this.unproven || this.wary || this.misfits > 0
+  }
+
   /** The peer wrote `una` in an ACK of a transmission of ours, which came at `now`. */
   heard(una: number, now: number): void {
     if (seqDiff(una, this.una) <= 0) return

@@ -143,7 +143,10 @@ export class ReceiveWindow implements MemoryHolder {
   get unused(): number {
     const slots = this.rcvWnd - this.queued
     if (slots <= 0) return 0
-    const room = Math.min(this.maxBytes - this.bytes, roomIn(this.budget))
+    const { share, maxBytes } = this
+    if (share === undefined && maxBytes === NO_LIMIT) return slots
+    const own = maxBytes - this.bytes
+    const room = share === undefined ? own : Math.min(own, roomIn(share.budget))
     const size = this.slotSize
     if (room > 0 && room >= slots * size) return slots
     const fit = room > 0 ? Math.floor(room / size) : 0
