@@ -433,7 +433,7 @@ export class Engine extends EngineState {
       return
     }
     const ahead = seqDiff(sn, rcv.rcvNxt)
-    if ((ahead < 0 || peer.guarded) && this.isForeign(ahead, sn, ts, una)) {
+    if ((ahead < 0 || peer.guarded) && peer.rejects(ahead, sn, ts, una, this.clock)) {
       counters.outOfWindow++
       return
     }
@@ -458,13 +458,6 @@ export class Engine extends EngineState {
     if (ahead < 0) return
     if (rcv.store(sn, frg, at, len)) counters.segmentsIn++
     else counters.duplicates++
-  }
-
-  /** Whether a PUSH is not the peer's: that has not shown yet that it knows us, or does not write this ts now. */
-  private isForeign(ahead: number, sn: number, ts: number, una: number): boolean {
-    const { peer, clock } = this
-    if (ahead >= 0 && (peer.unproven || !peer.isCautious(una, clock))) return peer.unproven
-    return peer.isMisfit(sn, ts, clock)
   }
 
   // ---- inside: flush ---------------------------------------------------------------------------------------

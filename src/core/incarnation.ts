@@ -61,6 +61,15 @@ export class Incarnation {
     return seqDiff(una, this.una) < 0 && seqDiff(ts, this.unaAt) > 0
   }
 
+  /**
+   * Whether a PUSH, `ahead` of the next one in order, is not the peer's: the peer has not shown yet that it knows us, or it
+   * does not write this ts now.
+   */
+  rejects(ahead: number, sn: number, ts: number, una: number, now: number): boolean {
+    if (ahead >= 0 && (this.unproven || !this.isCautious(una, now))) return this.unproven
+    return this.isMisfit(sn, ts, now)
+  }
+
   /** Whether a PUSH within the window is to be judged by its ts, though it is none that is here already. */
   isCautious(una: number, now: number): boolean {
     if (this.wary) return true
