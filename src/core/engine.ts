@@ -187,7 +187,8 @@ export class Engine extends EngineState {
         }
         if (genuine) {
           this.proof.echoed(ts)
-          if (una !== peer.una || !peer.acknowledged || peer.unproven) this.hear(una)
+          const news = una !== peer.una || !peer.acknowledged || peer.unproven
+          if (news && peer.heard(una, this.clock)) this.acknowledgeUpTo(una)
         }
         const answered = !genuine && this.proof.judge(sn, ts)
         if (!genuine) this.detector?.late(sn, ts)
@@ -244,16 +245,6 @@ export class Engine extends EngineState {
     if (!genuine && !this.proof.isChallenge(sn, ts)) return false
     this.peer.lost = true
     return true
-  }
-
-  /** The peer acknowledged something of ours: from here on it is believed. */
-  private hear(una: number): void {
-    const { peer } = this
-    peer.acknowledged = true
-    if (una !== peer.una) peer.heard(una, this.clock)
-    if (!peer.unproven) return
-    peer.unproven = false
-    this.acknowledgeUpTo(una)
   }
 
   /** Segments before a faulty one stay applied; skips and the congestion window are left as they are. */

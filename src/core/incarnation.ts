@@ -44,11 +44,19 @@ export class Incarnation {
     return this.unproven || this.wary || this.misfits > 0
   }
 
-  /** The peer wrote `una` in an ACK of a transmission of ours, which came at `now`. */
-  heard(una: number, now: number): void {
-    if (seqDiff(una, this.una) <= 0) return
-    this.una = una
-    this.unaAt = now
+  /**
+   * The peer wrote `una` in an ACK of a transmission of ours, which came at `now`. Returns whether its una is believed only
+   * from here on.
+   */
+  heard(una: number, now: number): boolean {
+    const { unproven } = this
+    this.acknowledged = true
+    this.unproven = false
+    if (seqDiff(una, this.una) > 0) {
+      this.una = una
+      this.unaAt = now
+    }
+    return unproven
   }
 
   /** The peer was asked, and has its state: PUSHes within the window need not fit until the next misfit. */
