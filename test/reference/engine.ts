@@ -247,9 +247,7 @@ export class ReferenceEngine extends ReferenceReceiver {
         continue
       }
       if (named === undefined) this.evidence?.arrivedLate(sn, ts)
-      if (named !== undefined) this.peer.heard(una, this.now)
-      if (named !== undefined && this.peer.unproven) {
-        this.peer.unproven = false
+      if (named !== undefined && this.peer.heard(una, this.now)) {
         const later = this.sndBuf.findIndex((one) => diff(una, one.sn) <= 0)
         this.leaveInFlight(this.sndBuf.slice(later < 0 ? this.sndBuf.length : later))
       }
