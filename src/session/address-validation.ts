@@ -24,8 +24,8 @@ export class AddressValidation {
   private readonly kcp: Kcp
   private done: boolean
   private challenges = 0
+  /** When the next challenge is due, ms. */
   private nextAt = 0
-
   /**
    * Whether a datagram came for this channel, or is about to. To a peer whose address is not validated a channel that was
    * never used says nothing: the bytes that a forger draws would grow with the number of channels.

@@ -1,5 +1,5 @@
 /**
- * Finds a peer that keeps a message growing for ever, or leaves out a segment for ever: what was received would be held
+ * Finds a peer that keeps a message growing forever, or leaves out a segment forever: what was received would be held
  * without end. A peer that is heard all the time, while nothing becomes readable that was begun, is not a slow one.
  * @module
  */

@@ -7,11 +7,15 @@ import { PeerClock } from './peer-clock.ts'
 
 /** A channel of the conversation, as the others see it. */
 export interface Channel {
+  readonly closed: boolean
+  /** Whether data or a challenge was sent on it, so that the peer has something to answer. */
+  readonly spoken: boolean
   /** The peer is not the one that the conversation began with: that is so for all channels. */
   peerLost(now: number, message: string): void
 }
 
 export class PeerContact {
+  /** In the order of their numbers. */
   readonly channels: Channel[] = []
 
   /** The clock that the peer writes its segments by. */
@@ -27,10 +31,6 @@ export class PeerContact {
   known: boolean
   /** Whether the peer's address is validated, as that of a client's server always is. */
   validated: boolean
-  /** Whether data or a challenge was sent on channel 0, so that the peer has something to answer. */
-  spokenTo: () => boolean = () => false
-  /** Whether channel 0 is open: it asks a silent peer for all. */
-  firstOpen = true
   /** Latest time that a PUSH came which the peer does not write now; -Infinity: none, or it has shown that it is there. */
   misfitAt: number = Number.NEGATIVE_INFINITY
   private shiftedAt = Number.NEGATIVE_INFINITY
@@ -40,6 +40,11 @@ export class PeerContact {
     this.heardAt = now
     this.known = role === 'server'
     this.validated = role === 'client'
+  }
+
+  /** Whether channel 0 is open: it asks a silent peer for all. */
+  get firstOpen(): boolean {
+    return !this.channels[0]!.closed
   }
 
   /** The event loop was blocked until `now`, see Task.forgive. Each channel reports that; it counts once. */

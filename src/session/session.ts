@@ -227,7 +227,6 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     this.closing = new CloseHandshake(this, now)
     this.liveness = new Liveness(this, now)
     this.contact.channels.push(this)
-    if (this.isFirst) this.contact.spokenTo = () => this.kcp.proof.sentPush
     this.notices = new NoticeJudge(this.kcp, this.contact.clock)
     // `now` of the call at hand: an engine's clock is u32, and ours is not.
     this.kcp.peer.fits = (ts) => this.contact.clock.fits(ts, this.receivedAt)
@@ -289,6 +288,10 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
   /** Whether there was a PUSH either way: without one there is no conversation that the peer could know of. */
   get used(): boolean {
     return this.kcp.proof.sentPush || this.heardPush
+  }
+
+  get spoken(): boolean {
+    return this.kcp.proof.sentPush
   }
 
   /** The retransmission timeout, ms. */
@@ -552,7 +555,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     const outstanding = kcp.waitSnd()
     const shut = kcp.rmtWnd === 0
     // A peer that has answered one channel has answered all. One that speaks first has nothing to answer.
-    const spokenTo = kcp.proof.sentPush || contact.spokenTo()
+    const spokenTo = this.spoken || contact.channels[0]!.spoken
     kcp.peer.unproven = this.role === 'client' && spokenTo && !contact.known
     // Where another channel knows the peer's clock, the first PUSH of this one has to fit it; so have all while any is in doubt.
     kcp.peer.wary = contact.clock.known && (!this.heardPush || now - contact.misfitAt < CAUTION)
@@ -1053,7 +1056,6 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     this.closeReason = reason
     this.closeError = error
     this.lost = this.kcp.waitSnd() > 0
-    if (this.isFirst) this.contact.firstOpen = false
     this.expiry?.close()
     this.onClosed?.()
   }
