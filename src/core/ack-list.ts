@@ -23,6 +23,12 @@ export class AckList {
     return this.pairs.length >>> 1
   }
 
+  /** Owes one more; `once`: see `pushOnce`. */
+  list(sn: number, ts: number, once: boolean): void {
+    if (once) this.pushOnce(sn, ts)
+    else this.push(sn, ts)
+  }
+
   push(sn: number, ts: number): void {
     if (this.count * 2 === this.pairs.length) this.grow()
     this.pairs[this.count * 2] = sn

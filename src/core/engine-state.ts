@@ -243,6 +243,7 @@ export class EngineState implements CongestionState {
    * when it is due.
    */
   keepTime(now: number): void {
+    if (this.clock === (now | 0)) return
     this.clock = now | 0
     const since = seqDiff(now, this.agedAt)
     if ((since > AGE_EVERY || since < -CLOCK_BACK) && this.hardening.ageTimes) this.ageTimes(since < 0)

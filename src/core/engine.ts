@@ -189,9 +189,8 @@ export class Engine extends EngineState {
           this.proof.echoed(ts)
           const news = una !== peer.una || !peer.acknowledged || peer.unproven
           if (news && peer.heard(una, this.clock)) this.acknowledgeUpTo(una)
-        }
+        } else this.detector?.late(sn, ts)
         const answered = !genuine && this.proof.judge(sn, ts)
-        if (!genuine) this.detector?.late(sn, ts)
         if (genuine || !hardening.strictAck) {
           if (hardening.sampleOnce) {
             timed = !recovered
@@ -419,36 +418,44 @@ export class Engine extends EngineState {
 
   private acceptPush(sn: number, ts: number, frg: number, at: number, len: number, una: number): void {
     const { rcv, counters, hardening, peer } = this
-    if (seqDiff(sn, seqStep(rcv.rcvNxt, rcv.rcvWnd)) >= 0) {
-      counters.outOfWindow++
-      return
-    }
     const ahead = seqDiff(sn, rcv.rcvNxt)
-    if ((ahead < 0 || peer.guarded) && peer.rejects(ahead, sn, ts, una, this.clock)) {
+    if (ahead < 0) {
+      this.acceptOld(sn, ts, len, una, ahead)
+      return
+    }
+    if (ahead >= rcv.rcvWnd || (peer.guarded && peer.rejects(ahead, sn, ts, una, this.clock))) {
       counters.outOfWindow++
       return
     }
-    if (ahead < 0) {
-      counters.duplicates++
-      // An empty one may be a challenge (path-proof.ts), whose number is below all others; the answer is not longer.
-      if (hardening.nearAck && len > 0 && -ahead > rcv.rcvWnd * NEAR_WINDOWS) {
-        counters.outOfWindow++
-        return
-      }
-    } else if (!rcv.admits(ahead, len, frg === 0)) {
+    if (rcv.limited && !rcv.admits(ahead, len, frg === 0)) {
       // Over a byte limit: not acknowledged, so it comes again.
       counters.overLimit++
       return
     }
     this.proof.hear(ts)
-    // Of a datagram of new segments and repeats the ACKs of the former say it all: una, and the ts that they share. An
-    // empty segment may be a challenge (path-proof.ts), which wants its own.
-    if (hardening.spareAcks && ahead < 0 && len > 0 && this.acks.echoes(ts)) return
-    if (hardening.dedupeAcks) this.acks.pushOnce(sn, ts)
-    else this.acks.push(sn, ts)
-    if (ahead < 0) return
+    this.acks.list(sn, ts, hardening.dedupeAcks)
     if (rcv.store(sn, frg, at, len)) counters.segmentsIn++
     else counters.duplicates++
+  }
+
+  /** A PUSH of what has been taken in order, `-ahead` segments ago: it is acknowledged again. */
+  private acceptOld(sn: number, ts: number, len: number, una: number, ahead: number): void {
+    const { rcv, counters, hardening } = this
+    // What is 2^31 behind is also that far ahead.
+    if (seqDiff(ahead, rcv.rcvWnd) >= 0 || this.peer.rejects(ahead, sn, ts, una, this.clock)) {
+      counters.outOfWindow++
+      return
+    }
+    counters.duplicates++
+    // An empty one may be a challenge (path-proof.ts): its number is below all others, and it wants an ACK of its own.
+    if (hardening.nearAck && len > 0 && -ahead > rcv.rcvWnd * NEAR_WINDOWS) {
+      counters.outOfWindow++
+      return
+    }
+    this.proof.hear(ts)
+    // Of a datagram of new segments and repeats the ACKs of the former say it all: una, and the ts that they share.
+    if (hardening.spareAcks && len > 0 && this.acks.echoes(ts)) return
+    this.acks.list(sn, ts, hardening.dedupeAcks)
   }
 
   // ---- inside: flush ---------------------------------------------------------------------------------------

@@ -46,9 +46,9 @@ export function free(block: Uint8Array): void {
  * transferred, or shrunk below it, has no bytes, and would pass for an empty message.
  */
 export function requireReadable(bytes: Uint8Array, end: number): void {
-  // A subclass may have a `length` of its own; bytes beyond the view would be what the last message left in its place.
-  const { byteLength } = bytes
-  if (end <= byteLength && (byteLength > 0 || isAttached(bytes))) return
+  // Not by its `length`, which a subclass may have of its own: bytes beyond the view would be what the last message left
+  // in its place.
+  if (end > 0 ? bytes[end - 1] !== undefined : isAttached(bytes)) return
   throw argumentType('the bytes', bytes, 'a view of a buffer that was neither transferred nor shrunk')
 }
 

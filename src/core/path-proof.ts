@@ -106,6 +106,8 @@ export class PathProof {
 
   /** An ACK named a transmission of a segment in flight. */
   echoed(ts: number): void {
+    // Most of a flush share their time.
+    if (this.proven && ts === this.newestEcho) return
     this.proven = true
     const { latestSent } = this
     // Both lie behind the latest: one that does so by days is no newer than one that does not.

@@ -143,9 +143,13 @@ export class ReceiveWindow implements MemoryHolder {
   get unused(): number {
     const slots = this.rcvWnd - this.queued
     if (slots <= 0) return 0
-    const { share, maxBytes } = this
-    if (share === undefined && maxBytes === NO_LIMIT) return slots
-    const own = maxBytes - this.bytes
+    return this.limited ? this.slotsWithin(slots) : slots
+  }
+
+  /** How many of `slots` the byte limits leave. */
+  private slotsWithin(slots: number): number {
+    const { share } = this
+    const own = this.maxBytes - this.bytes
     const room = share === undefined ? own : Math.min(own, roomIn(share.budget))
     const size = this.slotSize
     if (room > 0 && room >= slots * size) return slots
@@ -163,6 +167,11 @@ export class ReceiveWindow implements MemoryHolder {
   awaitRoom(call: () => void): void {
     // What closes it otherwise, a read of its own or a setting opens.
     awaitRoom(this.budget, this, call)
+  }
+
+  /** Whether a byte limit of its own or of a budget may refuse a segment: `admits` tells. */
+  get limited(): boolean {
+    return this.share !== undefined || this.maxBytes !== NO_LIMIT
   }
 
   /**
@@ -262,7 +271,7 @@ export class ReceiveWindow implements MemoryHolder {
    */
   store(sn: number, frg: number, start: number, len: number): boolean {
     const ahead = seqDiff(sn, this.nextSn)
-    if (ahead < 0 || seqDiff(sn, seqStep(this.nextSn, this.rcvWnd)) >= 0) return false
+    if (ahead < 0 || ahead >= this.rcvWnd) return false
     if (this.queued + ahead > this.mask) this.grow(this.queued + ahead + 1)
     const word = (sn & this.mask) * STRIDE
     if (this.meta[word + MARK] !== 0) {
@@ -279,25 +288,35 @@ export class ReceiveWindow implements MemoryHolder {
     }
     this.meta[word + LEN] = len
     this.meta[word + MARK] = frg + 1
-    this.early++
-    if (this.early === 1 || seqDiff(sn, this.farthest) > 0) this.farthest = sn | 0
     if (len > this.longest) this.longest = len
     this.bytes += len
+    if (ahead === 0 && this.early === 0 && this.takesNext(frg)) {
+      this.charge()
+      return true
+    }
+    this.early++
+    if (this.early === 1 || seqDiff(sn, this.farthest) > 0) this.farthest = sn | 0
     this.advance()
     return true
   }
 
   /** Moves what is next in order from the early segments to the queue. */
   advance(): void {
-    while (this.early > 0 && this.queued < this.rcvWnd && !this.broken) {
+    while (this.early > 0) {
       const mark = this.meta[(this.nextSn & this.mask) * STRIDE + MARK]!
-      if (mark === 0) break
-      if (this.strictFragments && !this.follows(mark - 1)) break
+      if (mark === 0 || !this.takesNext(mark - 1)) break
       this.early--
-      this.queued++
-      this.nextSn = seqStep(this.nextSn, 1)
     }
     this.charge()
+  }
+
+  /** The next segment in order is here: whether the queue takes it. */
+  private takesNext(frg: number): boolean {
+    if (this.queued >= this.rcvWnd || this.broken) return false
+    if (this.strictFragments && !this.follows(frg)) return false
+    this.queued++
+    this.nextSn = seqStep(this.nextSn, 1)
+    return true
   }
 
   /** Bytes of the next message; -1 when none is complete. A message without its last fragment ends with the queue. */
