@@ -8,6 +8,14 @@ import { Failure, require } from './oracle.ts'
 import type { End } from './parts.ts'
 import type { Plan } from './plan.ts'
 
+/** By so much a clock may jump before its owner is taken for somebody else, ms. */
+const SAME_CLOCK = 3_500_000
+
+/** Whether the clock of an end jumps by so much that its peer takes it for another one. */
+export function hasStrangeClock({ faults }: Plan): boolean {
+  return faults.some((one) => one.kind === 'step' && one.ms > SAME_CLOCK)
+}
+
 /** Throws a Failure unless this end, whose run is over, may stand where it does. */
 export function judgeEnd({ name, host, session, closes, destroyed }: End, unsure: boolean): void {
   require(closes <= 1, () => `${name}: it ended ${closes} times`)
@@ -42,7 +50,7 @@ export function judgePairs(ends: readonly End[], plan: Plan, unsure: boolean): v
     const peers = peersOf(end, ends)
     judgeDelivery(end, peers, plan)
     judgeEndSaid(end, peers)
-    if (!isForgotten(end)) judgeMixture(end, peers, ends)
+    if (!isForgotten(end) && !hasStrangeClock(plan)) judgeMixture(end, peers, ends)
     judgeOnce(end, peers, unsure)
   }
 }

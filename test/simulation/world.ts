@@ -24,7 +24,7 @@ import { formatDatagram } from '../../src/sim/trace.ts'
 import { codecOf } from './codec.ts'
 import { cipherOf } from './cover.ts'
 import { CROWD, Crowd } from './crowd.ts'
-import { isMute, judgeEnd, judgePairs } from './ends.ts'
+import { hasStrangeClock, isMute, judgeEnd, judgePairs } from './ends.ts'
 import { Flow } from './flow.ts'
 import { HostClock } from './host.ts'
 import { Failure, Oracle, require } from './oracle.ts'
@@ -46,8 +46,6 @@ const RUN_MAX = 4 * 3_600_000
  * blackouts of a minute end 155 of them. A storm is far above that. Repeats come on top, four for each.
  */
 const PUSHES_MAX = 160
-/** By so much a clock may jump before its owner is taken for somebody else, ms. */
-const SAME_CLOCK = 3_500_000
 /** A segment that is later than this is judged by whether the peer's clock can have shown its time, ms. */
 const LATE = 10_000
 /** How often it is looked at whether a run is over, ms. */
@@ -581,7 +579,11 @@ export class World {
       case 'stall':
         if (host!.clock.stalled) break
         host!.clock.stall()
-        this.after(fault.ms, () => host!.clock.resume())
+        this.after(fault.ms, () => {
+          host!.clock.resume()
+          // A reader that began again to listen meanwhile was not heard.
+          if (!host!.deaf) for (const end of host!.ends) this.pump(end)
+        })
         break
       case 'step':
         host!.clock.step(fault.ms)
@@ -744,7 +746,7 @@ export class World {
 
   /** Whether the clock of an end jumps by so much that its peer takes it for another one. */
   private get strangeClock(): boolean {
-    return this.plan.faults.some((one) => one.kind === 'step' && one.ms > SAME_CLOCK)
+    return hasStrangeClock(this.plan)
   }
 
   /** Whether everything is to arrive. */
