@@ -43,6 +43,8 @@ export const PARTING_FINS = 2
 /** Least and longest time between two Fins, ms: some eight of them within the default lingerTimeout. */
 const FIN_INTERVAL = 50
 const FIN_INTERVAL_MAX = 1_000
+/** Longest time between two Fins of an end that waits for the peer's, ms: both may have lost all of the first ones. */
+const REMINDER_INTERVAL_MAX = 60_000
 const NEVER = Number.POSITIVE_INFINITY
 
 /** What the session around it knows. */
@@ -145,12 +147,16 @@ export class CloseHandshake {
     }
     if (this.state !== 'finished') return 'going on'
     if (!this.half || this.peerFinal !== undefined) return 'over'
-    return !this.finAcked && now >= this.muteUntil ? 'mute' : 'going on'
+    if (this.finAcked) return 'going on'
+    if (now >= this.muteUntil) return 'mute'
+    if (now >= this.nextFinAt) this.remind(now)
+    return 'going on'
   }
 
   /** When the next Fin is due, ms. */
   get finAt(): number {
-    return this.state === 'notifying' ? this.nextFinAt : NEVER
+    const waits = this.state === 'notifying' || (this.state === 'finished' && !this.finAcked)
+    return waits ? this.nextFinAt : NEVER
   }
 
   /** Until when a peer that answers no Fin is waited for: it may still send, and will not say when it is done. */
@@ -185,9 +191,17 @@ export class CloseHandshake {
     this.host.sendFins(1, now)
   }
 
+  /** The peer answered none of the Fins, and has sent none itself: another one, ever more rarely. */
+  private remind(now: number): void {
+    this.nextFinAt = now + Math.min(REMINDER_INTERVAL_MAX, FIN_INTERVAL_MAX * 2 ** (this.fins - FINS + 1))
+    this.fins++
+    this.host.sendFins(1, now)
+  }
+
   private finish(event: CloseEvent, now: number): void {
     this.move(event)
     if (this.fins === 0) this.finishedAt = now
+    this.nextFinAt = this.fins === 0 ? NEVER : now + FIN_INTERVAL_MAX
   }
 
   private move(event: CloseEvent): void {

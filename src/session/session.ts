@@ -595,12 +595,15 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     // Repeats too: of what waited while this process stood still only the last tell what the peer's clock is by now. But
     // not for a beginning: an empty challenge of a server that knows nothing yet is no clock to hold a Reset against.
     const again = this.contact.clock.known && kcp.proof.heardTs !== heardTs
-    if (kcp.counters.segmentsIn !== stored || again) this.heardPush = true
-    if (!recovered && (kcp.counters.segmentsIn !== stored || again)) {
-      // By the clock that is known: the peer is there.
-      this.doubt.end()
+    if (kcp.counters.segmentsIn !== stored || again) {
+      this.heardPush = true
+      // That of a recovered segment too: it may be late, and is the peer's.
       this.hasEcho = true
-      this.contact.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
+      if (!recovered) {
+        // By the clock that is known: the peer is there.
+        this.doubt.end()
+        this.contact.clock.learn(kcp.proof.heardTs, now, kcp.counters.segmentsIn === stored)
+      }
     }
     if (kcp.proven) this.trust()
     if (kcp.protocolError) {

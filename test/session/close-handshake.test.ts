@@ -58,7 +58,7 @@ test('an end drains, tells the peer, and is over when both have ended', () => {
   equal(close.endedFirst, 'local')
 })
 
-test('Fins come ever more rarely, and end: a stock peer answers none', () => {
+test('Fins come ever more rarely, and end with the wait: a stock peer answers none', () => {
   const host = new Host()
   const close = new CloseHandshake(host, 0)
   close.end()
@@ -72,8 +72,36 @@ test('Fins come ever more rarely, and end: a stock peer answers none', () => {
     }
     if (host.fins > before) sent.push(now)
   }
-  deepEqual(sent, [0, 200, 600, 1_400])
+  deepEqual(sent, [0, 200, 600, 1_400, 3_400, 5_400, 9_400])
   equal(close.state, 'finished')
+})
+
+test('two ends that lost all first Fins of each other end by a later one', () => {
+  const [a, b] = [new Host(), new Host()]
+  for (const host of [a, b]) {
+    host.drained = true
+    host.idleLimit = 900_000
+  }
+  const [first, second] = [new CloseHandshake(a, 0), new CloseHandshake(b, 0)]
+  for (const close of [first, second]) close.end()
+  const lossy = 60_000
+  let now = 0
+  let over = 0
+  for (; now < 900_000 && over < 2; now += 50) {
+    over = 0
+    for (const [from, to, host] of [
+      [first, second, a],
+      [second, first, b],
+    ] as const) {
+      const before = host.fins
+      if (from.run(now) === 'over') over++
+      if (host.fins === before || now < lossy) continue
+      to.onFin(fin(false), now)
+      from.finAcked = true
+    }
+  }
+  equal(over, 2)
+  ok(now < 2 * lossy, `they were over at ${now} ms`)
 })
 
 test('a whole close says goodbye twice more, as nobody is left to retransmit', () => {

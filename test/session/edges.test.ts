@@ -4,6 +4,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { KcpError } from '../../src/core/errors.ts'
+import { KCP_OVERHEAD } from '../../src/core/segment.ts'
 import { encodeNotice, NoticeKind } from '../../src/session/close-notice.ts'
 import type { KcpSession } from '../../src/session/session.ts'
 import { SessionPair, type SessionPairOptions } from '../../src/sim/pair.ts'
@@ -342,4 +343,28 @@ test('a controller that lets nothing go in one flush is asked again in the next 
   const before = asked
   clock.advance(10_000)
   equal(asked, before)
+})
+
+test('two ends between which only recovered segments came believe the end of each other', () => {
+  const pair = new SessionPair({ seed: 1, config: { preset: 'fast' }, link: { delayMs: 20 } })
+  const asRecovered = (session: KcpSession): void => {
+    const { receive } = session
+    session.receive = (datagram, now, wireSize) =>
+      receive.call(session, datagram, now, wireSize, datagram.length > KCP_OVERHEAD)
+  }
+  asRecovered(pair.client)
+  pair.write(pair.client, Uint8Array.of(1))
+  pair.clock.advance(200)
+  const server = pair.server!
+  asRecovered(server)
+  equal(pair.read(server)?.length, 1)
+  pair.write(server, Uint8Array.of(2))
+  pair.clock.advance(200)
+  equal(pair.read(pair.client)?.length, 1)
+  pair.end(pair.client)
+  pair.clock.advance(500)
+  equal(server.ended, true)
+  pair.end(server)
+  pair.clock.advance(500)
+  deepEqual([pair.client.closeReason, server.closeReason], ['local', 'peer'])
 })

@@ -65,6 +65,8 @@ test('seeds that found a fault once', () => {
   // A half-closed channel asked a server that had lost it forever; a Fin named a time that only FEC had delivered; a clock
   // that had jumped made late copies a successor's.
   for (const seed of [4_641, 6_969, 10_474, 14_980]) runPlan(planOf(seed))
+  // Two ends whose first Fins were all lost; two that knew of each other's clock by FEC only.
+  for (const seed of [225_014_351, 9_648]) runPlan(planOf(seed))
 })
 
 test(`with security everything arrives, in each association its own: ${SECURE_SEEDS} seeds`, () => {
