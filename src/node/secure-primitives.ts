@@ -13,6 +13,7 @@ import {
   createSecretKey,
   diffieHellman,
   generateKeyPairSync,
+  type JsonWebKey,
   type KeyObject,
   scrypt,
 } from 'node:crypto'
@@ -29,12 +30,19 @@ import { fillRandom } from './openssl.ts'
 
 /** A new X25519 key pair for `security: { keyPair }`; keep the private key to yourself. */
 export function generateKeyPair(): KeyPair {
-  const { publicKey, privateKey } = generateKeyPairSync('x25519')
-  const { d } = privateKey.export({ format: 'jwk' })
-  const { x } = publicKey.export({ format: 'jwk' })
-  const pair = { publicKey: fromBase64Url(x!), privateKey: fromBase64Url(d!) }
-  PRIVATE_KEYS.set(pair.privateKey, privateKey)
+  // Encoded by the generator, as an export afterwards can hang the process (Node 20.20): the export holds the key's lock,
+  // and the collector waits for that when it frees the key's generator meanwhile.
+  const { publicKey, privateKey } = generateKeyPairSync('x25519', AS_JWK) as unknown as KeyPairJwk
+  const pair = { publicKey: fromBase64Url(publicKey.x), privateKey: fromBase64Url(privateKey.d) }
+  PRIVATE_KEYS.set(pair.privateKey, createPrivateKey({ key: privateKey, format: 'jwk' }))
   return pair
+}
+
+/** The runtimes take this encoding of a generated pair; Node's types know it for exports only. */
+const AS_JWK = { publicKeyEncoding: { format: 'jwk' }, privateKeyEncoding: { format: 'jwk' } } as const
+interface KeyPairJwk {
+  readonly publicKey: JsonWebKey & { readonly x: string }
+  readonly privateKey: JsonWebKey & { readonly d: string }
 }
 
 /** The public key that belongs to a private X25519 key of 32 bytes. Throws ERR_KCP_CONFIG. */

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { BlockList } from 'node:net'
 import { test } from 'node:test'
@@ -328,6 +329,14 @@ test('keys: a pair fits, and a pass phrase makes the same key twice', async () =
   deepEqual(key, await pskFromPassphrase('correct horse battery staple', 'kcp-io test'))
   throws(() => pskFromPassphrase('', 'long enough'), { code: 'ERR_KCP_CONFIG' })
   throws(() => pskFromPassphrase('x', 'short'), { code: 'ERR_KCP_CONFIG' })
+})
+
+test('pairs can be made for ever: none hangs the process when garbage is collected while one is made', () => {
+  const { href } = new URL('../../src/node/secure-primitives.js', import.meta.url)
+  const program = `import { generateKeyPair } from '${href}'; for (let i = 0; i < 2_000; i++) generateKeyPair()`
+  const words = ['--gc-interval=50', '--input-type=module', '--eval', program]
+  const { status, signal, stderr } = spawnSync(process.execPath, words, { timeout: 60_000, encoding: 'utf8' })
+  deepEqual([status, signal], [0, null], stderr)
 })
 
 test('over real sockets', async () => {
