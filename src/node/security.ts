@@ -4,7 +4,7 @@
  */
 import { configError } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
-import { optionNames } from '../core/options.ts'
+import { optionNames, requireOptions, unknownOption } from '../core/options.ts'
 import {
   type ClientKeys,
   identityOf,
@@ -55,6 +55,14 @@ export const SECURITY_NAMES: ReadonlySet<string> = new Set([
 /** Throws ERR_KCP_CONFIG unless `security` is one for this role, or undefined. */
 export function requireSecurity(security: KcpSecurity | undefined, role: 'client' | 'server'): void {
   if (security === undefined) return
+  requireOptions('security', security)
+  for (const name of Object.keys(security)) {
+    const value = security[name as keyof KcpSecurity]
+    if (!SECURITY_NAMES.has(name)) throw unknownOption(name, value, SECURITY_NAMES, 'security.')
+    if (role === 'client' && LIMITS.has(name)) {
+      throw configError(`security.${name}`, value, "absent on a client: it is a listener's")
+    }
+  }
   const { keyPair } = identityOf(security as SharedKey, role, nodePrimitives)
   if (keyPair !== undefined && !equalKeys(publicKeyOf(keyPair.privateKey), keyPair.publicKey)) {
     throw configError(
@@ -65,24 +73,6 @@ export function requireSecurity(security: KcpSecurity | undefined, role: 'client
   }
   resolveTuning(security)
   resolveSecureLimits(security)
-  for (const field of Object.keys(security)) {
-    if (role === 'client' && LIMITS.has(field)) {
-      throw configError(
-        `security.${field}`,
-        security[field as keyof SecureLimits],
-        "absent on a client: it is a listener's",
-      )
-    }
-    if (SECURITY_NAMES.has(field)) continue
-    const path = `security.${field}`
-    throw new KcpError(
-      'ERR_KCP_CONFIG',
-      `unknown option '${path}'; allowed: ${[...SECURITY_NAMES].join(', ')}`,
-      {
-        detail: { field: path, allowed: [...SECURITY_NAMES].join(', ') },
-      },
-    )
-  }
 }
 
 function equalKeys(a: Uint8Array, b: Uint8Array): boolean {

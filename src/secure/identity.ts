@@ -77,8 +77,16 @@ export function identityOf(
       cookieKey: primitives.hmacSha256(psk, COOKIE_LABEL),
     }
   }
-  requireKey('security.keyPair.publicKey', keyPair?.publicKey)
-  requireKey('security.keyPair.privateKey', keyPair?.privateKey)
+  if (keyPair === undefined) {
+    // The usual cause is a variable of the environment that nobody set.
+    throw configError(
+      'security',
+      'neither',
+      'an object with a psk of 32 bytes or a keyPair (undefined is none)',
+    )
+  }
+  requireKey('security.keyPair.publicKey', (keyPair as KeyPair | null)?.publicKey)
+  requireKey('security.keyPair.privateKey', keyPair.privateKey)
   if (role === 'client') {
     requireKey('security.remotePublicKey', remotePublicKey)
     refuse('security.authorize', authorize, 'absent on a client: remotePublicKey is the key that it believes')
@@ -91,8 +99,8 @@ export function identityOf(
     }
   }
   const own = {
-    publicKey: new Uint8Array(keyPair!.publicKey),
-    privateKey: new Uint8Array(keyPair!.privateKey),
+    publicKey: new Uint8Array(keyPair.publicKey),
+    privateKey: new Uint8Array(keyPair.privateKey),
   }
   const remote = role === 'client' ? new Uint8Array(remotePublicKey!) : undefined
   const serverKey = remote ?? own.publicKey

@@ -685,8 +685,8 @@ function unreadable(key: string, sealed: boolean): string {
   const [address, port] = key.split('|')
   const from = port === undefined ? address : `${address} port ${port}`
   return sealed
-    ? `datagrams from ${from} cannot be opened: probably it has another key or cipher than the option crypto`
-    : `datagrams from ${from} are not KCP: probably it has a cipher (see the option crypto)`
+    ? `datagrams from ${from} cannot be opened: probably it has another key or cipher (see the option crypto)`
+    : `datagrams from ${from} are not KCP: probably it has a cipher (see the options crypto and security)`
 }
 
 /** Answers a stranger at once, and keeps nothing. */

@@ -79,7 +79,7 @@ export class ClientPath<Peer> {
     this.wireSize = datagram.length
     this.link.open(datagram, this.take)
     if (this.link.traffic.refused !== refused)
-      this.suspect('cannot be opened: probably it has another key or cipher')
+      this.suspect('cannot be opened: probably it has another key or cipher (see the option crypto)')
   }
 
   private readonly take = (datagram: Uint8Array): void => {
@@ -106,7 +106,8 @@ export class ClientPath<Peer> {
     if (session.closed) return
     session.receive(segments, this.clock.now(), recovered ? 0 : this.wireSize, recovered)
     this.touch(session)
-    if (!lead.heard && !this.link.sealing) this.suspect('are not KCP: probably it has a cipher')
+    if (!lead.heard && !this.link.sealing)
+      this.suspect('are not KCP: probably it has a cipher (see the options crypto and security)')
   }
 
   private sessionOf(conv: number): KcpSession | undefined {
@@ -116,6 +117,6 @@ export class ClientPath<Peer> {
   /** Something from the peer's own address makes no sense. Nobody who was understood is suspected. */
   private suspect(why: string): void {
     if (this.sessions[0]?.heard === true || !this.suspicion.add('')) return
-    this.warn('KCP_CIPHER', `the peer's datagrams ${why} (see the option crypto)`)
+    this.warn('KCP_CIPHER', `the peer's datagrams ${why}`)
   }
 }

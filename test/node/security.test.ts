@@ -276,7 +276,9 @@ test('a block list is asked before the handshake', async () => {
 
 test('what is no security is refused at the door', async () => {
   const wrong: readonly (readonly [KcpSecurity, string])[] = [
-    [{}, 'security.keyPair.publicKey'],
+    [{}, 'security'],
+    [{ psk: undefined } as never, 'security'],
+    [{ key: psk } as never, 'security.key'],
     [{ psk: new Uint8Array(31) }, 'security.psk'],
     [{ psk: 'secret' as never }, 'security.psk'],
     [{ psk, keyPair: home }, 'security'],
