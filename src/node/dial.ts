@@ -7,18 +7,18 @@ import type { Socket } from 'node:dgram'
 import { configError, requireInteger } from '../core/config.ts'
 import { KcpError } from '../core/errors.ts'
 import type { PacketCipher } from '../crypto/index.ts'
-import { ClientPath } from '../session/client-path.ts'
 import {
   type KcpSessionConfig,
   pickSessionConfig,
   type ResolvedSessionConfig,
   resolveSessionConfig,
 } from '../session/config.ts'
+import { type Connection, connectTo } from '../session/connection.ts'
 import { type FecOptions, requireFec } from '../session/fec-options.ts'
 import { peerKey, requireConv } from '../session/peer.ts'
 import type { Warn } from '../session/pipeline.ts'
 import type { Scheduler } from '../session/scheduler.ts'
-import { KcpSession } from '../session/session.ts'
+import type { KcpSession } from '../session/session.ts'
 import type { Clock, DatagramTransport, PacketCodec, PeerAddress } from '../session/transport.ts'
 import { type Address, parseAddress, resolveHost } from './address.ts'
 import { nodeClock, schedulerOf } from './clock.ts'
@@ -175,49 +175,33 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
   }
 
   const scheduler = schedulerOf(clock)
-  let path: ClientPath<PeerAddress>
+  let connection: Connection<PeerAddress>
   try {
-    const mtu = config.kcp.mtu
-    const touch = (session: KcpSession): void => scheduler.touch(session)
-    path = new ClientPath({
+    connection = connectTo({
       transport,
       peer,
       codec,
       cipher: crypto,
       fec,
-      mtu,
+      config,
+      mtu: config.kcp.mtu,
       conv,
       channels,
+      clockOffset: randomU32(),
       clock,
-      touch,
+      touch: (session) => scheduler.touch(session),
       warn,
     })
   } catch (error) {
     await release()
     throw error
   }
-  const { pipeline, sessions } = path
-  pipeline.link.traffic.onFault = report
-  const bases: StreamBase[] = []
+  const { sessions } = connection
+  connection.link.traffic.onFault = report
   let alive = channels
-  const clockOffset = randomU32()
-  for (let i = 0; i < channels; i++) {
-    const session = new KcpSession({
-      conv: conv + i,
-      config,
-      role: 'client',
-      mtu: path.mtu,
-      clockOffset,
-      now: clock.now(),
-      send: pipeline.send,
-      flushed: pipeline.flushed,
-      path: pipeline,
-      overhead: pipeline.overhead,
-      wake: (one) => scheduler.touch(one),
-      contact: sessions[0]?.contact,
-    })
-    sessions.push(session)
-    bases.push({
+  const bases = sessions.map((session): StreamBase => {
+    scheduler.add(session)
+    return {
       session,
       scheduler,
       peer: security === undefined ? peer : { ...peer, publicKey: security.remotePublicKey },
@@ -232,9 +216,8 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
       released: () => {
         if (--alive === 0) return release()
       },
-    })
-    scheduler.add(session)
-  }
+    }
+  })
   const lead = sessions[0]!
   const tellAll = (tell: (session: KcpSession) => void): void => {
     for (const session of sessions) {
@@ -249,7 +232,7 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
       onDatagram: (datagram, from) => {
         // An unconnected socket hears everybody; only the peer counts.
         if (from !== peer && peerKey(transport, from) !== key) return
-        path.receive(datagram)
+        connection.receiveSealed(datagram)
       },
       onError: (error) => {
         // ICMP: the peer's host says that nobody listens. Anything else is loss.
@@ -269,7 +252,7 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
           if (error === undefined) session.peerLeft(new KcpError('ERR_KCP_RESET', 'the peer has left'))
           else session.fail('reset', error)
         }),
-      onLargerDatagrams: (_, size) => path.largerDatagrams(size),
+      onLargerDatagrams: (_, size) => connection.largerDatagrams(size),
     })
     if (started !== undefined) await unlessAborted(started, signal)
     for (const session of sessions) scheduler.touch(session)

@@ -15,18 +15,18 @@ import type { PacketCipher } from '../crypto/packet-cipher.ts'
 import { FEC_OVERHEAD, FecKind, fecKind, readOutOfBandConv } from '../fec/header.ts'
 import { CloseCode, decodeNotice, encodeNotice, NoticeKind } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
+import { Connection } from './connection.ts'
 import { ownCipher, type ResolvedFec } from './fec-options.ts'
 import { KeyedCounter } from './keyed-counter.ts'
 import type { AcceptorLimits } from './listener-limits.ts'
 import { ListenerMemory } from './listener-memory.ts'
 import { hostOf, peerKey } from './peer.ts'
-import type { PeerContact } from './peer-contact.ts'
 import { linkMtu, PeerLink, Traffic } from './peer-link.ts'
-import { addFecStats, FecStats, Pipeline, type Warn } from './pipeline.ts'
+import { addFecStats, FecStats, type Warn } from './pipeline.ts'
 import type { Scheduler } from './scheduler.ts'
-import { KcpSession } from './session.ts'
+import type { KcpSession } from './session.ts'
 import { StatelessChallenges } from './stateless-challenge.ts'
-import { Suspicion } from './suspicion.ts'
+import { Suspicion, unreadable } from './suspicion.ts'
 import { TimeWait } from './time-wait.ts'
 import type { DatagramTransport, PacketCodec } from './transport.ts'
 
@@ -106,16 +106,10 @@ interface PeerEntry<Peer> {
   readonly key: string
   readonly host: string
   readonly link: PeerLink<Peer>
-  readonly sessions: Map<number, Member<Peer>>
-  /** Of the latest conversation: parity does not tell its conv. */
-  pipeline: Pipeline<Peer> | undefined
-}
-
-interface Member<Peer> {
-  readonly session: KcpSession
-  readonly pipeline: Pipeline<Peer>
-  /** Living sessions of this conversation: one for each channel. */
-  readonly group: { alive: number }
+  /** By the conv of each channel that is alive. */
+  readonly connections: Map<number, Connection<Peer>>
+  /** The latest one: parity does not tell its conv. */
+  latest: Connection<Peer> | undefined
 }
 
 /** Segments before a first PUSH: answers to two or three repeats of it, and a question. */
@@ -201,9 +195,7 @@ export class Acceptor<Peer> {
   totalDrops(): DropCounters {
     const total = Object.assign(new DropCounters(), this.drops)
     total.proofs = this.challenges.dropped
-    for (const { sessions } of this.peers.values()) {
-      for (const { session } of sessions.values()) addDrops(total, session)
-    }
+    for (const session of this.living()) addDrops(total, session)
     return total
   }
 
@@ -218,8 +210,8 @@ export class Acceptor<Peer> {
       key,
       host: hostOf(peer, key),
       link: new PeerLink(transport, peer, codec, cipher, this.traffic),
-      sessions: new Map(),
-      pipeline: undefined,
+      connections: new Map(),
+      latest: undefined,
     }
     if (codec === undefined && cipher === undefined) {
       this.dispatch(datagram, datagram.length, entry, now)
@@ -233,16 +225,15 @@ export class Acceptor<Peer> {
     // A codec may have made several of one.
     this.drops.cipher += traffic.refused - refused
     // Who is inside has the key: what else comes from there is noise.
-    if (known === undefined && this.suspicion.add(key)) this.warn('KCP_CIPHER', unreadable(key, true))
+    if (known === undefined && this.suspicion.add(key))
+      this.warn('KCP_CIPHER', unreadable(nameOfPeer(key), true))
   }
 
   /** What FEC did for all conversations so far. */
   fecStats(): FecStats {
     const sum = Object.assign(new FecStats(), this.pastFec)
-    for (const { sessions } of this.peers.values()) {
-      const pipelines = new Set<Pipeline<Peer>>()
-      for (const { pipeline } of sessions.values()) pipelines.add(pipeline)
-      for (const pipeline of pipelines) addFecStats(sum, pipeline.stats().fec)
+    for (const { connections } of this.peers.values()) {
+      for (const { pipeline } of new Set(connections.values())) addFecStats(sum, pipeline.stats().fec)
     }
     return sum
   }
@@ -258,11 +249,9 @@ export class Acceptor<Peer> {
 
   /** The transport is gone: every session is over. */
   fail(error: KcpError): void {
-    for (const { sessions } of [...this.peers.values()]) {
-      for (const { session } of [...sessions.values()]) {
-        session.fail('reset', error)
-        session.onChange?.()
-      }
+    for (const session of [...this.living()]) {
+      session.fail('reset', error)
+      session.onChange?.()
     }
   }
 
@@ -271,7 +260,7 @@ export class Acceptor<Peer> {
     const entry = this.peers.get(peerKey(this.options.transport, peer))
     if (entry === undefined) return
     const left = new KcpError('ERR_KCP_RESET', 'the peer has left')
-    for (const { session } of [...entry.sessions.values()]) {
+    for (const session of [...livingOf(entry)]) {
       if (error === undefined) session.peerLeft(left)
       else session.fail('reset', error)
       session.onChange?.()
@@ -280,75 +269,55 @@ export class Acceptor<Peer> {
 
   /** Datagrams of `size` bytes, the transport's part included, fit the path to this peer: larger or smaller than before. */
   largerDatagrams(peer: Peer, size: number): void {
-    // FEC's buffers have the size that they were made with.
-    if (this.options.fec !== undefined) return
     const entry = this.peers.get(peerKey(this.options.transport, peer))
-    if (entry === undefined) return
-    const mtu = size - (this.options.transport.overhead ?? 0) - entry.link.overhead
-    for (const { session } of entry.sessions.values()) session.adoptMtu(mtu)
+    for (const connection of new Set(entry?.connections.values())) connection.largerDatagrams(size)
   }
 
+  private *living(): Generator<KcpSession> {
+    for (const entry of this.peers.values()) yield* livingOf(entry)
+  }
+
+  /** One plain datagram of a peer or a stranger: to its connection, which may be born by it. */
   private dispatch(datagram: Uint8Array, wireSize: number, entry: PeerEntry<Peer>, now: number): void {
     const kind = fecKind(datagram, 0, datagram.length)
-    if (kind === FecKind.Bare) this.deliver(datagram, wireSize, entry, now, false)
-    else if (kind === FecKind.Data) {
-      const segments = datagram.subarray(FEC_OVERHEAD)
-      const member = this.deliver(segments, wireSize, entry, now, false)
-      if (member !== undefined) this.takeShard(kind, datagram, entry, member.pipeline, now)
-    } else if (kind === FecKind.OutOfBand) {
-      const member = entry.sessions.get(readOutOfBandConv(datagram, 0))
-      const payload = member?.pipeline.takeOutOfBand(datagram)
-      if (member === undefined) this.drops.unknown++
-      else if (payload !== undefined) member.session.receiveUnreliable(payload)
-    } else if (entry.pipeline === undefined) {
-      if (kind === FecKind.Parity) this.drops.unknown++
-      else this.strange(entry)
-    } else if (kind === FecKind.Parity) this.takeShard(kind, datagram, entry, entry.pipeline, now)
-    else entry.pipeline.takeMalformed()
-  }
-
-  private takeShard(
-    kind: FecKind,
-    datagram: Uint8Array,
-    entry: PeerEntry<Peer>,
-    pipeline: Pipeline<Peer>,
-    now: number,
-  ): void {
-    pipeline.takeShard(kind, datagram, now, (segments) => this.deliver(segments, 0, entry, now, true))
-  }
-
-  /** Segments, without anything around them, to their session, which may be born by them. Whose they were. */
-  private deliver(
-    segments: Uint8Array,
-    wireSize: number,
-    entry: PeerEntry<Peer>,
-    now: number,
-    recovered: boolean,
-  ): Member<Peer> | undefined {
-    const conv = segments.length < 4 ? -1 : readU32(segments, 0)
-    let member = entry.sessions.get(conv)
-    if (member === undefined) {
-      // Given back by parity, for a channel that is over.
-      if (recovered) this.drops.unknown++
-      if (recovered || !this.mayOpen(segments, conv, entry, now)) return undefined
-      member = this.openAll(conv, entry, now)
-      // Refused by the application: its client must hear it, or it would knock again and again.
-      if (member.session.closed) {
-        this.drops.refused++
-        this.reset(segments, conv, entry, CloseCode.Rejected)
-        return undefined
+    let connection: Connection<Peer> | undefined
+    if (kind === FecKind.Bare) connection = this.connectionFor(datagram, entry, now)
+    else if (kind === FecKind.Data)
+      connection = this.connectionFor(datagram.subarray(FEC_OVERHEAD), entry, now)
+    else {
+      connection =
+        kind === FecKind.OutOfBand ? entry.connections.get(readOutOfBandConv(datagram, 0)) : entry.latest
+      if (connection === undefined) {
+        if (kind === FecKind.Malformed) this.strange(entry)
+        else this.drops.unknown++
       }
     }
-    member.session.receive(segments, now, wireSize, recovered)
-    this.options.scheduler.touch(member.session)
-    return member
+    connection?.receive(kind, datagram, wireSize, now)
+  }
+
+  /** Whose these segments are: a connection that is there, or that they open. Otherwise they are counted, and answered. */
+  private connectionFor(
+    segments: Uint8Array,
+    entry: PeerEntry<Peer>,
+    now: number,
+  ): Connection<Peer> | undefined {
+    const conv = segments.length < 4 ? -1 : readU32(segments, 0)
+    const known = entry.connections.get(conv)
+    if (known !== undefined) return known
+    if (!this.mayOpen(segments, conv, entry, now)) return undefined
+    const connection = this.open(conv, entry, now)
+    if (!connection.session(conv)!.closed) return connection
+    // Refused by the application: its client must hear it, or it would knock again and again.
+    this.drops.refused++
+    this.reset(segments, conv, entry, CloseCode.Rejected)
+    return undefined
   }
 
   /** A stranger's datagram that is none of ours. */
   private strange(entry: PeerEntry<Peer>): void {
     this.drops.foreign++
     if (this.options.cipher === undefined && this.suspicion.add(entry.key)) {
-      this.warn('KCP_CIPHER', unreadable(entry.key, false))
+      this.warn('KCP_CIPHER', unreadable(nameOfPeer(entry.key), false))
     }
   }
 
@@ -426,7 +395,7 @@ export class Acceptor<Peer> {
     if (this.count + this.unreleased >= limits.maxConnections * channels) return 'connections'
     if (this.countByHost.get(entry.host) >= limits.maxConnectionsPerHost * channels)
       return 'connectionsPerHost'
-    return entry.sessions.size >= CONVERSATIONS_PER_PEER * channels ? 'connectionsPerHost' : undefined
+    return entry.connections.size >= CONVERSATIONS_PER_PEER * channels ? 'connectionsPerHost' : undefined
   }
 
   /** "Is anybody there?" 24 bytes, or 20, for 24 or more, and nothing to remember. */
@@ -502,116 +471,75 @@ export class Acceptor<Peer> {
     if (this.channels === 1) return true
     const base = conv - (conv % this.channels)
     if (base === 0 || base + this.channels > 2 ** 32) return false
-    for (let i = 0; i < this.channels; i++) if (entry.sessions.has(base + i)) return false
+    for (let i = 0; i < this.channels; i++) if (entry.connections.has(base + i)) return false
     return true
   }
 
-  /** Opens all channels of the peer that sent `conv`, and returns that one. */
-  private openAll(conv: number, entry: PeerEntry<Peer>, now: number): Member<Peer> {
+  /** Opens a connection for the peer that sent `conv`, with all its channels. */
+  private open(conv: number, entry: PeerEntry<Peer>, now: number): Connection<Peer> {
     const { channels, mtu, warn } = this
-    const { fec, scheduler } = this.options
-    const index = conv % channels
-    const first = conv - index
+    const { config, fec, scheduler, transport } = this.options
+    const { clock } = scheduler
     const memory = this.memory.enter(entry.host)
     // Each channel leaves it for itself.
     for (let i = 1; i < channels; i++) this.memory.enter(entry.host)
-    const pipeline = new Pipeline<Peer>({
-      link: entry.link,
-      conv: first,
-      channels,
-      fec,
-      mtu,
-      now: () => scheduler.clock.now(),
-      warn,
-      memory,
-    })
-    entry.pipeline = pipeline
     const name = this.nameOf(conv, entry)
     const origin = this.challenges.find(name, now)
     this.challenges.forget(name)
-    // A stateless challenge may have told the peer already where the clock begins.
-    const clockOffset = origin === undefined ? this.options.random() >>> 0 : seqAdd(origin, Math.floor(now))
-    const sessions: KcpSession[] = []
-    const group = { alive: channels }
-    for (let i = 0; i < channels; i++) {
-      sessions.push(
-        this.open(
-          first + i,
-          entry,
-          pipeline,
-          group,
-          memory,
-          now,
-          sessions[0]?.contact,
-          clockOffset,
-          i === index,
-        ),
-      )
+    const connection = new Connection<Peer>({
+      role: 'server',
+      link: entry.link,
+      config,
+      conv: conv - (conv % channels),
+      channels,
+      fec,
+      mtu,
+      // A stateless challenge may have told the peer already where the clock begins.
+      clockOffset: origin === undefined ? this.options.random() >>> 0 : seqAdd(origin, Math.floor(now)),
+      clock,
+      touch: (session) => scheduler.touch(session),
+      warn,
+      memory,
+      // Whose first segment is late has not begun with another server where the transport would know.
+      begun: transport.knowsPeers === true ? undefined : conv,
+      onStray: () => {
+        this.drops.unknown++
+      },
+    })
+    if (entry.connections.size === 0) {
+      this.peers.set(entry.key, entry)
+      transport.use?.(entry.link.peer, true)
     }
-    if (sessions.length > 1) {
-      for (const session of sessions) {
-        const { onProven } = session
-        session.onProven = () => {
-          onProven?.()
-          for (const other of sessions) other.trust()
-        }
-      }
-    }
+    entry.latest = connection
+    for (const session of connection.sessions) this.enter(session, connection, entry, memory)
     // Before the application may do anything, such as end them.
-    if (origin !== undefined || this.provesPeers) sessions[0]!.trust()
-    this.options.onSessions(sessions, entry.link.peer)
+    if (origin !== undefined || this.provesPeers) connection.sessions[0]!.trust()
+    this.options.onSessions(connection.sessions, entry.link.peer)
     // The channels that nothing came for have their deadlines too.
-    for (const session of sessions) if (session.conv !== conv) scheduler.touch(session)
-    return { session: sessions[index]!, pipeline, group }
+    for (const session of connection.sessions) if (session.conv !== conv) scheduler.touch(session)
+    return connection
   }
 
-  private open(
-    conv: number,
+  private enter(
+    session: KcpSession,
+    connection: Connection<Peer>,
     entry: PeerEntry<Peer>,
-    pipeline: Pipeline<Peer>,
-    group: { alive: number },
     memory: MemoryBudget,
-    now: number,
-    contact: PeerContact | undefined,
-    clockOffset: number,
-    begun: boolean,
-  ): KcpSession {
-    const { config, scheduler } = this.options
-    const session = new KcpSession({
-      conv,
-      config,
-      role: 'server',
-      mtu: this.mtu,
-      overhead: pipeline.overhead,
-      clockOffset,
-      now,
-      send: pipeline.send,
-      flushed: pipeline.flushed,
-      path: pipeline,
-      memory,
-      wake: (one) => scheduler.touch(one),
-      contact,
-      // Whose first segment is late has not begun with another server where the transport would know.
-      begun: begun && this.options.transport.knowsPeers !== true,
-    })
-    if (entry.sessions.size === 0) {
-      this.peers.set(entry.key, entry)
-      this.options.transport.use?.(entry.link.peer, true)
-    }
-    entry.sessions.set(conv, { session, pipeline, group })
+  ): void {
+    entry.connections.set(session.conv, connection)
     this.count++
     this.countByHost.add(entry.host, 1)
     this.accepted++
     this.changePending(entry, 1)
+    const { onProven } = session
     session.onProven = () => {
       this.changePending(entry, -1)
-      pipeline.proven = true
+      onProven?.()
     }
     this.memory.add(session)
     session.onStarved = () => this.makeRoom(memory)
-    session.onClosed = () => this.forget(session, entry, pipeline, group)
-    scheduler.add(session)
-    return session
+    session.onClosed = () => this.forget(session, connection, entry)
+    this.options.scheduler.add(session)
   }
 
   private changePending(entry: PeerEntry<Peer>, by: 1 | -1): void {
@@ -619,24 +547,18 @@ export class Acceptor<Peer> {
     this.pendingByHost.add(entry.host, by)
   }
 
-  private forget(
-    session: KcpSession,
-    entry: PeerEntry<Peer>,
-    pipeline: Pipeline<Peer>,
-    group: { alive: number },
-  ): void {
+  private forget(session: KcpSession, connection: Connection<Peer>, entry: PeerEntry<Peer>): void {
     const { host } = entry
     if (!session.proven) this.changePending(entry, -1)
     addDrops(this.drops, session)
-    entry.sessions.delete(session.conv)
-    if (entry.sessions.size === 0) {
+    entry.connections.delete(session.conv)
+    if (entry.connections.size === 0) {
       this.peers.delete(entry.key)
       this.options.transport.use?.(entry.link.peer, false)
     }
-    if (--group.alive === 0) {
-      addFecStats(this.pastFec, pipeline.stats().fec)
-      pipeline.release()
-      if (entry.pipeline === pipeline) entry.pipeline = undefined
+    if (connection.releaseIfOver()) {
+      addFecStats(this.pastFec, connection.pipeline.stats().fec)
+      if (entry.latest === connection) entry.latest = undefined
     }
     this.count--
     this.memory.delete(session)
@@ -680,13 +602,14 @@ function once(warn: Warn = () => undefined): Warn {
   }
 }
 
-/** What may be wrong with a peer whose datagrams cannot be read. */
-function unreadable(key: string, sealed: boolean): string {
+/** An address as people write it. */
+function nameOfPeer(key: string): string {
   const [address, port] = key.split('|')
-  const from = port === undefined ? address : `${address} port ${port}`
-  return sealed
-    ? `datagrams from ${from} cannot be opened: probably it has another key or cipher (see the option crypto)`
-    : `datagrams from ${from} are not KCP: probably it has a cipher (see the options crypto and security)`
+  return port === undefined ? key : `${address} port ${port}`
+}
+
+function* livingOf<Peer>({ connections }: PeerEntry<Peer>): Generator<KcpSession> {
+  for (const [conv, connection] of connections) yield connection.session(conv)!
 }
 
 /** Answers a stranger at once, and keeps nothing. */

@@ -3,7 +3,6 @@
  * @module
  */
 export { Acceptor, type AcceptorOptions, DropCounters } from './acceptor.ts'
-export { ClientPath, type ClientPathOptions } from './client-path.ts'
 export {
   CloseCode,
   type CloseNotice,
@@ -20,6 +19,7 @@ export {
   resolveSessionConfig,
   type SessionPresetName,
 } from './config.ts'
+export { Connection, type ConnectionOptions, type ConnectOptions, connectTo } from './connection.ts'
 export { type FecOptions, type ResolvedFec, requireCipher, requireFec } from './fec-options.ts'
 export { type AcceptorLimits, LIMIT_FIELDS, resolveLimits } from './listener-limits.ts'
 export type { Expiring } from './message-expiry.ts'

@@ -78,6 +78,11 @@ export class PeerLink<Peer> {
     return this.headroom + this.tailroom + this.codecOverhead
   }
 
+  /** Bytes on the wire that a datagram grows by, the transport's part included. */
+  get added(): number {
+    return this.overhead + (this.transport.overhead ?? 0)
+  }
+
   /** Whether there is a cipher. */
   get sealing(): boolean {
     return this.cipher !== undefined

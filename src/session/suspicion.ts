@@ -22,3 +22,10 @@ export class Suspicion {
     return this.done
   }
 }
+
+/** What may be wrong with a peer whose datagrams cannot be opened (`sealed`), or are not KCP. */
+export function unreadable(from: string, sealed: boolean): string {
+  return sealed
+    ? `datagrams from ${from} cannot be opened: probably it has another key or cipher (see the option crypto)`
+    : `datagrams from ${from} are not KCP: probably it has a cipher (see the options crypto and security)`
+}

@@ -7,13 +7,13 @@ import { KcpError } from '../../src/core/errors.ts'
 import { KCP_OVERHEAD } from '../../src/core/segment.ts'
 import { FEC_OVERHEAD } from '../../src/fec/index.ts'
 import { Acceptor } from '../../src/session/acceptor.ts'
-import { ClientPath } from '../../src/session/client-path.ts'
 import { encodeNotice, NOTICE_SIZE, NoticeKind } from '../../src/session/close-notice.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
+import { type Connection, connectTo } from '../../src/session/connection.ts'
 import { requireFec } from '../../src/session/fec-options.ts'
 import { resolveLimits } from '../../src/session/listener-limits.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
-import { KcpSession } from '../../src/session/session.ts'
+import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import type { Prng } from '../../src/sim/prng.ts'
@@ -144,7 +144,7 @@ export function session(prng: Prng, live: boolean = false): Subject {
     },
   })
 
-  const clients: ClientPath<PeerAddress>[] = []
+  const clients: Connection<PeerAddress>[] = []
   let begun = 0
   const connect = (slot: number): void => {
     for (const old of clients[slot]?.sessions ?? []) {
@@ -155,40 +155,27 @@ export function session(prng: Prng, live: boolean = false): Subject {
     for (const [conv, old] of ends.server) if (old.closed) ends.server.delete(conv)
     const conv = 1 + slot * CONVS + ((begun++ * channels) % (CONVS - channels))
     const config = configOf()
-    const path = new ClientPath<PeerAddress>({
+    const connection = connectTo<PeerAddress>({
       transport: transportOf((datagram) => put(datagram, true, slot)),
       peer: SERVER,
       codec: undefined,
       cipher: undefined,
       fec,
+      config,
       mtu: config.kcp.mtu,
       conv,
       channels,
+      clockOffset: prng.u32(),
       clock,
       touch: (one) => scheduler.touch(one),
       warn: () => undefined,
     })
-    const { pipeline, mtu, sessions } = path
-    for (let i = 0; i < channels; i++) {
-      const one = new KcpSession({
-        conv: conv + i,
-        config,
-        role: 'client',
-        mtu,
-        overhead: pipeline.overhead,
-        clockOffset: prng.u32(),
-        now: clock.now(),
-        send: pipeline.send,
-        flushed: pipeline.flushed,
-        path: pipeline,
-        contact: sessions[0]?.contact,
-      })
-      sessions.push(one)
+    for (const one of connection.sessions) {
       scheduler.add(one)
       watch(one)
       ends.client.set(one.conv, one)
     }
-    clients[slot] = path
+    clients[slot] = connection
   }
   for (let slot = 0; slot < CLIENTS; slot++) connect(slot)
 
@@ -197,7 +184,7 @@ export function session(prng: Prng, live: boolean = false): Subject {
     if (toServer) {
       traded[slot]!.heard += lent.length
       acceptor.receive(lent, { address: '10.0.0.1', port: slot }, clock.now())
-    } else clients[slot]!.receive(lent)
+    } else clients[slot]!.receiveSealed(lent)
     lent.fill(0xdd)
   }
 

@@ -11,13 +11,13 @@ import {
   unscrambled,
 } from '../../src/crypto/index.ts'
 import { Acceptor } from '../../src/session/acceptor.ts'
-import { ClientPath } from '../../src/session/client-path.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
+import { connectTo } from '../../src/session/connection.ts'
 import { type FecOptions, ownCipher, requireCipher, requireFec } from '../../src/session/fec-options.ts'
 import { resolveLimits } from '../../src/session/listener-limits.ts'
 import { PeerLink } from '../../src/session/peer-link.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
-import { KcpSession } from '../../src/session/session.ts'
+import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import { Prng } from '../../src/sim/prng.ts'
@@ -50,33 +50,22 @@ function wire(): Wire {
 
 function client(cipher: PacketCipher, clock: VirtualClock, { transport }: Wire) {
   const scheduler = new Scheduler(clock)
-  const path = new ClientPath<string>({
+  const path = connectTo<string>({
     transport,
     peer: 'server',
     codec: undefined,
     cipher,
     fec: undefined,
+    config,
     mtu: config.kcp.mtu,
     conv: 5,
     channels: 1,
+    clockOffset: 77,
     clock,
-    touch: (session) => scheduler.touch(session),
+    touch: (one) => scheduler.touch(one),
     warn: () => undefined,
   })
-  const { pipeline } = path
-  const session = new KcpSession({
-    conv: 5,
-    config,
-    role: 'client',
-    mtu: path.mtu,
-    overhead: pipeline.overhead,
-    clockOffset: 77,
-    now: clock.now(),
-    send: pipeline.send,
-    flushed: pipeline.flushed,
-    path: pipeline,
-  })
-  path.sessions.push(session)
+  const session = path.sessions[0]!
   scheduler.add(session)
   return { path, session, scheduler }
 }
@@ -91,7 +80,7 @@ for (const [name, make] of Object.entries(CIPHERS)) {
     scheduler.touch(session)
     for (let i = 0; i < 20; i++) {
       clock.advance(100)
-      for (const datagram of way.sent.splice(0)) path.receive(datagram)
+      for (const datagram of way.sent.splice(0)) path.receiveSealed(datagram)
     }
     ok(session.kcp.counters.datagramsOut > 3)
     deepEqual(
@@ -128,7 +117,7 @@ for (const [name, make] of Object.entries(CIPHERS)) {
       for (const datagram of near.sent.splice(0)) acceptor.receive(datagram, 'client', clock.now())
       clock.advance(0)
       back = back.concat(far.sent)
-      for (const datagram of far.sent.splice(0)) one.path.receive(datagram)
+      for (const datagram of far.sent.splice(0)) one.path.receiveSealed(datagram)
     }
     deepEqual([served.length, one.session.drained], [1, true])
     const { datagramsIn } = served[0]!.kcp.counters

@@ -6,11 +6,11 @@ import { ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KcpConfig } from '../../src/core/config.ts'
 import { Acceptor } from '../../src/session/acceptor.ts'
-import { ClientPath } from '../../src/session/client-path.ts'
 import { resolveSessionConfig } from '../../src/session/config.ts'
+import { connectTo } from '../../src/session/connection.ts'
 import { resolveLimits } from '../../src/session/listener-limits.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
-import { KcpSession } from '../../src/session/session.ts'
+import type { KcpSession } from '../../src/session/session.ts'
 import type { PeerAddress } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import { createMemoryNetwork } from '../../src/sim/memory.ts'
@@ -57,34 +57,25 @@ function goodput(seed: number, talk: KcpConfig): number {
   const client = (conv: number, kcp: KcpConfig): KcpSession => {
     const transport = network.transport('client')
     const { kcp: settings, ...rest } = resolveSessionConfig({ preset: 'turbo', kcp: { ...kcp, sndWnd: 256 } })
-    const way = new ClientPath<PeerAddress>({
+    const way = connectTo<PeerAddress>({
       transport,
       peer: far.localAddress(),
       codec: undefined,
       cipher: undefined,
       fec: undefined,
+      config: { ...rest, kcp: settings },
       mtu: settings.mtu,
       conv,
       channels: 1,
+      clockOffset: prng.u32(),
       clock,
       touch: (one) => scheduler.touch(one),
       warn: () => undefined,
     })
-    const session = new KcpSession({
-      conv,
-      config: { ...rest, kcp: settings },
-      role: 'client',
-      mtu: way.mtu,
-      clockOffset: prng.u32(),
-      now: clock.now(),
-      send: way.pipeline.send,
-      flushed: way.pipeline.flushed,
-      path: way.pipeline,
-    })
-    way.sessions.push(session)
+    const session = way.sessions[0]!
     scheduler.add(session)
     transport.start({
-      onDatagram: (datagram) => way.receive(datagram),
+      onDatagram: (datagram) => way.receiveSealed(datagram),
       onError: () => undefined,
       onClose: () => undefined,
     })

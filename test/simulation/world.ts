@@ -8,13 +8,15 @@ import { REDUNDANCY_MAX } from '../../src/core/config.ts'
 import { KcpError } from '../../src/core/errors.ts'
 import { readU32 } from '../../src/core/segment.ts'
 import type { PacketCipher } from '../../src/crypto/packet-cipher.ts'
+import { FEC_OVERHEAD } from '../../src/fec/header.ts'
 import { Acceptor } from '../../src/session/acceptor.ts'
-import { ClientPath } from '../../src/session/client-path.ts'
 import { type ResolvedSessionConfig, resolveSessionConfig } from '../../src/session/config.ts'
-import { requireFec } from '../../src/session/fec-options.ts'
+import { Connection, connectTo } from '../../src/session/connection.ts'
+import { ownCipher, requireFec } from '../../src/session/fec-options.ts'
 import { type AcceptorLimits, resolveLimits } from '../../src/session/listener-limits.ts'
+import { linkMtu, PeerLink } from '../../src/session/peer-link.ts'
 import { Scheduler } from '../../src/session/scheduler.ts'
-import { KcpSession } from '../../src/session/session.ts'
+import type { KcpSession } from '../../src/session/session.ts'
 import type { DatagramTransport, PeerAddress } from '../../src/session/transport.ts'
 import { VirtualClock } from '../../src/sim/clock.ts'
 import type { LinkConditions } from '../../src/sim/link.ts'
@@ -238,10 +240,13 @@ export class World {
       return host
     }
     // Numbers that are about to wrap come through no door: every conversation begins at 0.
-    const path = this.pathTo(CLIENT, host, config.kcp.mtu, cipher)
-    this.receiveBy(host, path, () => {
-      const session = this.openSession(host, path, config, 0, undefined)
-      this.addEnd(host, session, 0, traffic)
+    let connection: Connection<PeerAddress> | undefined
+    this.receiveBy(host, () => {
+      if (connection === undefined) {
+        connection = this.connectionTo(CLIENT, host, config, cipher)
+        this.addEnd(host, connection.sessions[0]!, 0, traffic)
+      }
+      return connection
     })
     return host
   }
@@ -250,11 +255,13 @@ export class World {
     const { plan } = this
     const config = resolveSessionConfig(plan.client)
     const begin = (): void => {
-      const path = this.pathTo(SERVER, host, config.kcp.mtu, cipherOf(plan.cover, this.prng.fork()))
-      for (let i = 0; i < plan.channels; i++) {
-        this.addEnd(host, this.openSession(host, path, config, i, path.sessions[0]), i, plan.traffic.client)
-      }
-      this.receiveBy(host, path)
+      const connection = this.connectionTo(SERVER, host, config, cipherOf(plan.cover, this.prng.fork()))
+      connection.sessions.forEach((session, i) => {
+        // Unused: the seeds that are known drew one here.
+        if (i > 0) this.prng.u32()
+        this.addEnd(host, session, i, plan.traffic.client)
+      })
+      this.receiveBy(host, () => connection)
       for (const end of host.ends) this.pump(end)
       // As connect does: who has nothing to say yet may have to ask.
       if (this.secure !== undefined) for (const { session } of host.ends) host.scheduler.touch(session)
@@ -264,52 +271,35 @@ export class World {
     return host
   }
 
-  private pathTo(
+  private connectionTo(
     peer: PeerAddress,
-    host: Host,
-    mtu: number,
+    { side, clock, scheduler, transport }: Host,
+    config: ResolvedSessionConfig,
     cipher: PacketCipher | undefined,
-  ): ClientPath<PeerAddress> {
+  ): Connection<PeerAddress> {
     const { plan, conv } = this
-    return new ClientPath<PeerAddress>({
-      transport: host.transport,
-      peer,
-      codec: codecOf(plan.extras.codec, new Prng(plan.seed ^ 0x0c0de), () => this.healed),
-      cipher,
-      fec: requireFec(plan.fec[host.side]),
-      mtu,
+    const codec = codecOf(plan.extras.codec, new Prng(plan.seed ^ 0x0c0de), () => this.healed)
+    const fec = requireFec(plan.fec[side])
+    const common = {
+      config,
       conv,
       channels: plan.channels,
-      clock: host.clock,
-      touch: (session) => host.scheduler.touch(session),
-      warn: () => undefined,
-    })
-  }
-
-  private openSession(
-    { side, clock, scheduler }: Host,
-    { pipeline, mtu, sessions }: ClientPath<PeerAddress>,
-    config: ResolvedSessionConfig,
-    channel: number,
-    lead: KcpSession | undefined,
-  ): KcpSession {
-    const session = new KcpSession({
-      conv: this.conv + channel,
-      config,
-      role: side,
-      mtu,
-      overhead: pipeline.overhead,
+      fec,
       clockOffset: this.prng.u32(),
-      now: clock.now(),
-      send: pipeline.send,
-      flushed: pipeline.flushed,
-      path: pipeline,
-      contact: lead?.contact,
-      wake: (one) => scheduler.touch(one),
-    })
-    sessions.push(session)
-    scheduler.add(session)
-    return session
+      clock,
+      touch: (session: KcpSession) => scheduler.touch(session),
+      warn: () => undefined,
+    }
+    let connection: Connection<PeerAddress>
+    if (side === 'client') {
+      connection = connectTo({ ...common, transport, peer, codec, cipher, mtu: config.kcp.mtu })
+    } else {
+      const link = new PeerLink(transport, peer, codec, ownCipher(cipher))
+      const mtu = linkMtu(transport, config.kcp.mtu, link.overhead + (fec === undefined ? 0 : FEC_OVERHEAD))
+      connection = new Connection({ ...common, role: side, link, mtu, begun: conv })
+    }
+    for (const session of connection.sessions) scheduler.add(session)
+    return connection
   }
 
   private startHost(
@@ -329,13 +319,12 @@ export class World {
     return { side, clock, scheduler, transport, socket, ends: [], acceptor, deaf: false, alive: true }
   }
 
-  private receiveBy(host: Host, path: ClientPath<PeerAddress>, open?: () => void): void {
+  private receiveBy(host: Host, connection: () => Connection<PeerAddress>): void {
     void host.transport.start({
       onDatagram: (datagram) => {
         const copy = datagram.slice()
         host.clock.arrive(copy.length, () => {
-          if (open !== undefined && host.ends.length === 0) open()
-          path.receive(copy)
+          connection().receiveSealed(copy)
           for (const { oracle } of host.ends) oracle.check()
           copy.fill(0xdd)
         })
@@ -349,7 +338,7 @@ export class World {
           session.onChange?.()
         }
       },
-      onLargerDatagrams: (_, size) => path.largerDatagrams(size),
+      onLargerDatagrams: (_, size) => connection().largerDatagrams(size),
     })
   }
 
