@@ -29,9 +29,10 @@ import { type KcpSecurity, secureClient } from './security.ts'
 import { bindUdp } from './udp.ts'
 import { UdpTransport } from './udp-transport.ts'
 
-/** What a stream needs from whoever made its session. */
+/** What the streams of a connection need from whoever made their sessions. */
 export interface StreamBase {
-  readonly session: KcpSession
+  /** One for each channel. */
+  readonly sessions: readonly KcpSession[]
   readonly scheduler: Scheduler
   readonly peer: PeerAddress
   readonly localAddress: () => PeerAddress | undefined
@@ -42,11 +43,11 @@ export interface StreamBase {
   readonly unref: () => void
   /** Hands to the system what the transport keeps for the end of the turn: the second half of a `flush()`. */
   readonly flush: () => void
-  /** A handler of the stream threw or rejected; absent: that is the process's to see, as for any emitter. */
+  /** A handler of a stream threw or rejected; absent: that is the process's to see, as for any emitter. */
   readonly handlerFailed?: (error: unknown) => void
   /**
-   * The session is over and nobody uses the way to its peer any more. 'close' waits for what it returns. Never throws
-   * and never rejects.
+   * All sessions are over and nobody uses the way to their peer any more. The last 'close' waits for what it returns.
+   * Never throws and never rejects.
    */
   readonly released: () => void | Promise<void>
 }
@@ -139,7 +140,7 @@ function firstConv(channels: number, wished: number | undefined): number {
 
 /** The sessions to a peer, one for each channel, before anything arrives. */
 export interface Dialled {
-  readonly bases: readonly StreamBase[]
+  readonly base: StreamBase
   /**
    * Lets datagrams in; the streams must be there. Resolves at once, or with `waitForPeer` once the peer has answered.
    * When it rejects, destroy the streams.
@@ -198,26 +199,20 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
   }
   const { sessions } = connection
   connection.link.traffic.onFault = report
-  let alive = channels
-  const bases = sessions.map((session): StreamBase => {
-    scheduler.add(session)
-    return {
-      session,
-      scheduler,
-      peer: security === undefined ? peer : { ...peer, publicKey: security.remotePublicKey },
-      localAddress: () => transport.localAddress?.(),
-      allowHalfOpen: options.allowHalfOpen ?? false,
-      readableHighWaterMark: options.readableHighWaterMark,
-      writableHighWaterMark: options.writableHighWaterMark,
-      ref: () => transport.ref?.(),
-      unref: () => transport.unref?.(),
-      flush: () => below.transport.flush?.(),
-      // The socket is theirs together.
-      released: () => {
-        if (--alive === 0) return release()
-      },
-    }
-  })
+  for (const session of sessions) scheduler.add(session)
+  const base: StreamBase = {
+    sessions,
+    scheduler,
+    peer: security === undefined ? peer : { ...peer, publicKey: security.remotePublicKey },
+    localAddress: () => transport.localAddress?.(),
+    allowHalfOpen: options.allowHalfOpen ?? false,
+    readableHighWaterMark: options.readableHighWaterMark,
+    writableHighWaterMark: options.writableHighWaterMark,
+    ref: () => transport.ref?.(),
+    unref: () => transport.unref?.(),
+    flush: () => below.transport.flush?.(),
+    released: release,
+  }
   const lead = sessions[0]!
   const tellAll = (tell: (session: KcpSession) => void): void => {
     for (const session of sessions) {
@@ -259,7 +254,7 @@ export async function dial(given: KcpConnectOptions): Promise<Dialled> {
     signal?.throwIfAborted()
     if (patience > 0) await waitForPeer(lead, scheduler, patience, signal)
   }
-  return { bases, start }
+  return { base, start }
 }
 
 /** Host and port for `connect` from an address. */

@@ -474,26 +474,21 @@ export class KcpListener
       writableHighWaterMark,
     } = this.#options
     const transport = this.#transport!
-    let alive = sessions.length
-    const stream: KcpStream = KcpStream.join(
-      sessions.map((session) => ({
-        session,
-        scheduler: schedulerOf(clock),
-        peer,
-        localAddress: () => transport.localAddress?.(),
-        allowHalfOpen,
-        readableHighWaterMark,
-        writableHighWaterMark,
-        // The socket is the listener's.
-        ref: () => undefined,
-        unref: () => undefined,
-        flush: this.#flush,
-        handlerFailed: (error: unknown) => this.#handlerFailed(stream, error),
-        released: () => {
-          if (--alive === 0) this.#forget(stream)
-        },
-      })),
-    )
+    const stream: KcpStream = new KcpStream({
+      sessions,
+      scheduler: schedulerOf(clock),
+      peer,
+      localAddress: () => transport.localAddress?.(),
+      allowHalfOpen,
+      readableHighWaterMark,
+      writableHighWaterMark,
+      // The socket is the listener's.
+      ref: () => undefined,
+      unref: () => undefined,
+      flush: this.#flush,
+      handlerFailed: (error) => this.#handlerFailed(stream, error),
+      released: () => this.#forget(stream),
+    })
     this.#streams.add(stream)
     if (this.listenerCount('connection') > 0) {
       try {

@@ -61,16 +61,18 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   /** Set while the session is over and its reader still has something to read; runs out without a read. */
   #readerTimer: unknown
   #destroyed: ((error?: Error | null) => void) | undefined
-  #channels: readonly KcpStream[] | undefined
+  /** All of its connection, itself too. */
+  readonly #channels: readonly KcpStream[]
   /** Of the first of several channels: Node's streams, and not the program, may be about to destroy it. */
   #ending = false
   #driving = false
   #again = false
   #released = false
 
-  /** Use `connect`, `KcpStream.connect` or a listener. */
-  constructor(base: StreamBase) {
-    const { session } = base
+  /** Use `connect`, `KcpStream.connect` or a listener. That of channel 0 makes the streams of the others. */
+  constructor(base: StreamBase, channel = 0, channels: KcpStream[] = []) {
+    const { sessions } = base
+    const session = sessions[channel]!
     const message = !session.kcp.stream
     const { recvBufferSize } = session.config
     super({
@@ -101,40 +103,39 @@ export class KcpStream extends Duplex implements AsyncDisposable {
     // end a process that did not listen for 'error' too.
     this.on('error', ignore)
     if (base.handlerFailed !== undefined) this[captureRejectionSymbol] = base.handlerFailed
+    channels.push(this)
+    this.#channels = channels
+    if (channel > 0) return
+    while (channels.length < sessions.length) new KcpStream(base, channels.length, channels)
+    if (sessions.length > 1) this.#leadOthers(sessions)
   }
 
-  // ---- how to get one --------------------------------------------------------------------------------------
-
-  /** The streams of a conversation's channels; the first of them. For whoever made their sessions. */
-  static join(bases: readonly StreamBase[]): KcpStream {
-    const streams = bases.map((base) => new KcpStream(base))
-    const [lead] = streams as [KcpStream]
-    if (streams.length === 1) return lead
-    for (const stream of streams) stream.#channels = streams
+  #leadOthers(sessions: readonly KcpSession[]): void {
     // Right after these two Node's streams call `destroy`, also of a stream that is destroyed.
     const ending = (): void => {
-      lead.#ending = true
-      process.nextTick(() => (lead.#ending = false))
+      this.#ending = true
+      process.nextTick(() => (this.#ending = false))
     }
-    lead.on('end', ending).on('finish', ending)
+    this.on('end', ending).on('finish', ending)
     // What ends the first for a reason of the path has ended all. When the peer closes, each is told on its own, but for
     // those of which the peer never heard.
-    lead.once('close', () => {
-      const { closeReason, closeError } = lead.#session
-      for (const { session } of bases) {
+    this.once('close', () => {
+      const { closeReason, closeError } = this.#session
+      for (const session of sessions) {
         if (closeError === undefined && session.used) continue
         session.fail(closeReason!, closeError)
         session.onChange?.()
       }
     })
-    return lead
   }
+
+  // ---- how to get one --------------------------------------------------------------------------------------
 
   /** `connect` with everything in one object. */
   static async open(options: KcpConnectOptions, ...surplus: readonly never[]): Promise<KcpStream> {
     refuseSurplus('open', surplus)
-    const { bases, start } = await dial(options)
-    const stream = KcpStream.join(bases)
+    const { base, start } = await dial(options)
+    const stream = new KcpStream(base)
     try {
       await start()
     } catch (error) {
@@ -209,7 +210,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
    * Closing or destroying the first does it to all.
    */
   get channels(): readonly KcpStream[] {
-    return this.#channels ?? [this]
+    return this.#channels
   }
   /** The local address. */
   address(): PeerAddress | undefined {
@@ -815,7 +816,8 @@ export class KcpStream extends Duplex implements AsyncDisposable {
       process.nextTick(() => this.emit('close', session.closeReason))
     }
     // Who hears of the end may want the port.
-    const released = this.#base.released()
+    const last = this.#channels.every((stream) => stream.#released)
+    const released = last ? this.#base.released() : undefined
     if (released === undefined) finish()
     else released.then(finish, finish)
   }
