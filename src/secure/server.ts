@@ -11,6 +11,7 @@
  */
 import type { KcpError } from '../core/errors.ts'
 import { readU32, writeU32 } from '../core/segment.ts'
+import { KeyedCounter } from '../session/keyed-counter.ts'
 import { Association } from './association.ts'
 import { CookieJar } from './cookies.ts'
 import { type Identity, isAuthorized, macOf, prologueOf } from './identity.ts'
@@ -92,16 +93,16 @@ export class SecureServer<Path> {
   private readonly byIndex: Map<number, Association<Path>> = new Map()
   /** Every association, with the host that it came from. */
   private readonly hosts: Map<Association<Path>, string> = new Map()
-  private readonly countByHost: Map<string, number> = new Map()
+  private readonly countByHost: KeyedCounter = new KeyedCounter()
   /** Handshakes under way by mac1, the one heard of longest ago first. */
   private readonly pending: Map<string, Pending<Path>> = new Map()
   private readonly pendingOf: Map<Association<Path>, Pending<Path>> = new Map()
-  private readonly pendingByHost: Map<string, number> = new Map()
+  private readonly pendingByHost: KeyedCounter = new KeyedCounter()
   /** Of these, the ones whose address is not validated, in the same order. */
   private readonly unvalidated: Set<Pending<Path>> = new Set()
-  private readonly unvalidatedByHost: Map<string, number> = new Map()
+  private readonly unvalidatedByHost: KeyedCounter = new KeyedCounter()
   /** Key exchanges of late that came to nothing, by hosts that had proven themselves; since when they are counted. */
-  private readonly vain: Map<string, number> = new Map()
+  private readonly vain: KeyedCounter = new KeyedCounter()
   private vainSince: number
   /** Associations that nobody uses any more, since when; oldest first. */
   private readonly unused: Map<Association<Path>, number> = new Map()
@@ -270,7 +271,7 @@ export class SecureServer<Path> {
     }
     if (validated) this.displace(host)
     // Without a cookie the source may be forged, and nobody is to blame; then the bucket is the limit.
-    if (!this.answer(initiation, name, path, host, validated, now) && validated) change(this.vain, host, 1)
+    if (!this.answer(initiation, name, path, host, validated, now) && validated) this.vain.add(host, 1)
   }
 
   /**
@@ -291,15 +292,12 @@ export class SecureServer<Path> {
   /** Whether a limit is reached, in all or by this host. `validatedOnly`: by those that a validated one may not displace. */
   private isFull(host: string, validatedOnly: boolean): boolean {
     const { limits } = this.options
-    const [all, here] = validatedOnly
-      ? [this.unvalidated.size, this.unvalidatedByHost.get(host) ?? 0]
-      : [0, 0]
+    const [all, here] = validatedOnly ? [this.unvalidated.size, this.unvalidatedByHost.get(host)] : [0, 0]
     return (
       this.pending.size - all >= limits.maxHandshakes ||
-      (this.pendingByHost.get(host) ?? 0) - here + (this.vain.get(host) ?? 0) >=
-        limits.maxHandshakesPerHost ||
+      this.pendingByHost.get(host) - here + this.vain.get(host) >= limits.maxHandshakesPerHost ||
       this.hosts.size - all >= limits.maxAssociations ||
-      (this.countByHost.get(host) ?? 0) - here >= limits.maxAssociationsPerHost
+      this.countByHost.get(host) - here >= limits.maxAssociationsPerHost
     )
   }
 
@@ -312,7 +310,7 @@ export class SecureServer<Path> {
       let oldest: Pending<Path> | undefined
       for (const pending of this.unvalidated) {
         // There are maxHandshakes / 2 of them at most, and the key exchange that follows takes longer than this walk.
-        if (!this.unvalidatedByHost.has(host) || this.hosts.get(pending.association) === host) {
+        if (this.unvalidatedByHost.get(host) === 0 || this.hosts.get(pending.association) === host) {
           oldest = pending
           break
         }
@@ -398,14 +396,14 @@ export class SecureServer<Path> {
     )
     this.byIndex.set(localIndex, association)
     this.hosts.set(association, host)
-    change(this.countByHost, host, 1)
+    this.countByHost.add(host, 1)
     const pending = { association, mac1: name, response, validated, heardAt: now }
     this.pending.set(name, pending)
     this.pendingOf.set(association, pending)
-    change(this.pendingByHost, host, 1)
+    this.pendingByHost.add(host, 1)
     if (!validated) {
       this.unvalidated.add(pending)
-      change(this.unvalidatedByHost, host, 1)
+      this.unvalidatedByHost.add(host, 1)
     }
     send(response, path)
     return true
@@ -422,7 +420,7 @@ export class SecureServer<Path> {
   private open(association: Association<Path>, now: number): void {
     // Somebody else may have sent a copy of the initiation in the name of another host, whose places it must not take.
     const [from, to] = [this.hosts.get(association)!, this.options.hostOf(association.path)]
-    if (from !== to && (this.countByHost.get(to) ?? 0) >= this.options.limits.maxAssociationsPerHost) {
+    if (from !== to && this.countByHost.get(to) >= this.options.limits.maxAssociationsPerHost) {
       this.counters.full++
       association.close(now)
       return
@@ -431,8 +429,8 @@ export class SecureServer<Path> {
     this.remember(this.pendingOf.get(association)!.mac1, now)
     this.settle(association)
     if (from !== to) {
-      change(this.countByHost, from, -1)
-      change(this.countByHost, to, 1)
+      this.countByHost.add(from, -1)
+      this.countByHost.add(to, 1)
       this.hosts.set(association, to)
     }
     this.counters.handshakes++
@@ -452,8 +450,8 @@ export class SecureServer<Path> {
     this.pendingOf.delete(association)
     this.pending.delete(pending.mac1)
     const host = this.hosts.get(association)!
-    change(this.pendingByHost, host, -1)
-    if (this.unvalidated.delete(pending)) change(this.unvalidatedByHost, host, -1)
+    this.pendingByHost.add(host, -1)
+    if (this.unvalidated.delete(pending)) this.unvalidatedByHost.add(host, -1)
     return true
   }
 
@@ -462,7 +460,7 @@ export class SecureServer<Path> {
     association.forget()
     const host = this.hosts.get(association)
     if (host === undefined) return
-    change(this.countByHost, host, -1)
+    this.countByHost.add(host, -1)
     this.hosts.delete(association)
     this.unused.delete(association)
     this.silent.delete(association)
@@ -489,10 +487,4 @@ export class SecureServer<Path> {
       if (!this.byIndex.has(index)) return index
     }
   }
-}
-
-function change(counts: Map<string, number>, key: string, by: 1 | -1): void {
-  const count = (counts.get(key) ?? 0) + by
-  if (count === 0) counts.delete(key)
-  else counts.set(key, count)
 }

@@ -4,8 +4,10 @@
  * of a session; the engine spends from the same number when it flushes.
  * @module
  */
+
 import type { Kcp } from '../core/kcp.ts'
 import { KCP_OVERHEAD } from '../core/segment.ts'
+import { NEVER } from './session-timers.ts'
 
 /** A peer whose address is not validated gets at most this many times what it sent. RFC 9000 §8. */
 const AMPLIFICATION = 3
@@ -18,7 +20,6 @@ export const PENDING_TIMEOUT = 5_000
 const CHALLENGES = 8
 const CHALLENGE_INTERVAL = 250
 const CHALLENGE_INTERVAL_MAX = 750
-const NEVER = Number.POSITIVE_INFINITY
 
 export class AddressValidation {
   private readonly kcp: Kcp

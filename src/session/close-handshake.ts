@@ -3,9 +3,11 @@
  * time. The peer's Fin ends the other direction. The states of the sending half are a table; docs/ARCHITECTURE.md draws it.
  * @module
  */
+
 import { assert } from '../core/assert.ts'
 import type { CloseNotice } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
+import { NEVER } from './session-timers.ts'
 
 /** Of the sending half. RFC 9293 calls them ESTABLISHED, the same with data left, FIN-WAIT-1 and FIN-WAIT-2. */
 export type SendState = 'open' | 'draining' | 'notifying' | 'finished'
@@ -45,7 +47,6 @@ const FIN_INTERVAL = 50
 const FIN_INTERVAL_MAX = 1_000
 /** Longest time between two Fins of an end that waits for the peer's, ms: both may have lost all of the first ones. */
 const REMINDER_INTERVAL_MAX = 60_000
-const NEVER = Number.POSITIVE_INFINITY
 
 /** What the session around it knows. */
 export interface CloseHost {
@@ -143,7 +144,7 @@ export class CloseHandshake {
         // The peer may have lost every Fin, and this session will not exist to retransmit.
         if (!this.half) host.sendFins(PARTING_FINS, now)
         this.finish('Fin answered, or enough Fins', now)
-      } else if (now >= this.nextFinAt) this.notify(undefined, now)
+      } else if (now >= this.nextFinAt) this.sendFin(now)
     }
     if (this.state !== 'finished') return 'going on'
     if (!this.half || this.peerFinal !== undefined) return 'over'
@@ -181,8 +182,12 @@ export class CloseHandshake {
   }
 
   /** Sends a Fin and expects its answer. */
-  private notify(event: CloseEvent | undefined, now: number): void {
-    if (event !== undefined) this.move(event)
+  private notify(event: CloseEvent, now: number): void {
+    this.move(event)
+    this.sendFin(now)
+  }
+
+  private sendFin(now: number): void {
     if (this.host.config.lifecycle !== 'fin') return
     if (this.fins === 0) this.finishedAt = now
     const interval = Math.max(FIN_INTERVAL, this.host.rto) * 2 ** Math.min(this.fins, FINS)

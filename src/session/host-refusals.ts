@@ -4,6 +4,7 @@
  * that refuses again and again, while nothing valid is heard, is gone.
  * @module
  */
+import { NEVER } from './session-timers.ts'
 
 /**
  * A host that was heard before is gone when it refuses this often, an RTO apart at least, and the peer answers none of the
@@ -17,7 +18,6 @@ const REFUSALS_AT_THE_END = 3
 const MEMORY = 10_000
 /** Least time between two refusals that count, ms. */
 const INTERVAL = 100
-const NEVER = Number.POSITIVE_INFINITY
 
 export class HostRefusals {
   /** Since the peer was heard last. */

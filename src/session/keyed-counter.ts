@@ -19,4 +19,8 @@ export class KeyedCounter {
     if (count === 0) this.counts.delete(key)
     else this.counts.set(key, count)
   }
+
+  clear(): void {
+    this.counts.clear()
+  }
 }

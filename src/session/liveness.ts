@@ -3,10 +3,12 @@
  * stays unacknowledged, has lasted too long. Times are ms of the session's clock.
  * @module
  */
+
 import type { Kcp } from '../core/kcp.ts'
 import type { CloseHandshake } from './close-handshake.ts'
 import type { ResolvedSessionConfig } from './config.ts'
 import type { PeerContact } from './peer-contact.ts'
+import { NEVER } from './session-timers.ts'
 
 /**
  * Questions to silent peers wait for the next of these, ms of the clock: those of many sessions then leave in one turn,
@@ -25,7 +27,6 @@ const ASK_AGAIN = 1_000
 const OUTAGE = 1_000
 /** A peer that only answers questions may not know the conversation: the next outage must have taken so many times as long. */
 const REVIVAL_GROWTH = 4
-const NEVER = Number.POSITIVE_INFINITY
 
 /** What the session around it knows. */
 export interface LivenessHost {

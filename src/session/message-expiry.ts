@@ -3,7 +3,9 @@
  * A message may wait in front of the engine or in its queue; both are watched here.
  * @module
  */
+
 import type { Kcp } from '../core/kcp.ts'
+import { NEVER } from './session-timers.ts'
 
 /** A message that is not worth sending after some time. */
 export interface Expiring {
@@ -18,7 +20,6 @@ export interface Expiring {
 
 /** Tickets are i32 and not 0. */
 const TICKET_MAX = 0x7fff_ffff
-const NEVER = Number.POSITIVE_INFINITY
 
 export class MessageExpiry {
   /** No message expires before this time, ms. */

@@ -7,6 +7,9 @@
  * @module
  */
 
+/** When a timer that is not armed is due. */
+export const NEVER: number = Number.POSITIVE_INFINITY
+
 export const SessionTimer = {
   /** A message's time to live is over: armed while there are such messages. Fires before the application is asked for more. */
   Expiry: 0,
@@ -61,7 +64,7 @@ const COUNT = Object.keys(SessionTimer).length
 
 /** When the first of all timers is due, ms; Infinity: none is armed. */
 export function earliest(session: TimedSession, now: number): number {
-  let at = Number.POSITIVE_INFINITY
+  let at = NEVER
   for (let timer = 0; timer < COUNT; timer++) at = Math.min(at, session.timerAt(timer as SessionTimer, now))
   return at
 }

@@ -40,7 +40,7 @@ import type { PeerClock } from './peer-clock.ts'
 import { type Channel, PeerContact } from './peer-contact.ts'
 import type { PathStats } from './pipeline.ts'
 import type { Task } from './scheduler.ts'
-import { earliest, fireDue, SessionTimer, type TimedSession } from './session-timers.ts'
+import { earliest, fireDue, NEVER, SessionTimer, type TimedSession } from './session-timers.ts'
 import { SuccessorDoubt } from './successor-doubt.ts'
 import { WindowUpdates } from './window-updates.ts'
 
@@ -140,8 +140,6 @@ const TRIM_AFTER = 3_000
 const CAUTION = 10_000
 /** ACKs owed at most before they are sent: a 65,507-byte datagram can carry 2,729 PUSH headers. */
 const MAX_ACKS = 1024
-
-const NEVER = Number.POSITIVE_INFINITY
 
 export class KcpSession implements Task, Channel, CloseHost, LivenessHost, TimedSession {
   readonly conv: number

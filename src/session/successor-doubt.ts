@@ -3,13 +3,13 @@
  * address, as a process that restarted with the same port and conv. The peer is asked; it has some seconds to answer.
  * @module
  */
+import { NEVER } from './session-timers.ts'
 
 /** A peer whose successor was heard has this long to show that it is there yet, ms. */
 const DOUBT_TIMEOUT = 5_000
 /** Least time between two answers to Resets that are not believed, ms. */
 const OBJECTION_INTERVAL = 1_000
 const NONE = Number.NEGATIVE_INFINITY
-const NEVER = Number.POSITIVE_INFINITY
 
 export class SuccessorDoubt {
   /** When the first PUSH came that was not the peer's, since it was last known to have its state. */

@@ -3,11 +3,12 @@
  * asks no sooner.
  * @module
  */
+
 import type { Kcp } from '../core/kcp.ts'
+import { NEVER } from './session-timers.ts'
 
 /** Advertisements of one opening. */
 const UPDATES = 5
-const NEVER = Number.POSITIVE_INFINITY
 
 export class WindowUpdates {
   /** When the next update is due, ms. */

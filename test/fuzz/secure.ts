@@ -20,6 +20,7 @@ import {
 import type { Keys } from '../../src/secure/keys.ts'
 import { CHALLENGES_MAX, REJECT_AFTER_RECORDS, STRANGE_RECORDS_PER_SECOND } from '../../src/secure/limits.ts'
 import { ControlKind, DatagramType, MAC_SIZE, RECORD_OVERHEAD } from '../../src/secure/wire.ts'
+import type { KeyedCounter } from '../../src/session/keyed-counter.ts'
 import type { Prng } from '../../src/sim/prng.ts'
 import { keyPairOf, seededPrimitives } from '../secure/support.ts'
 import { mutated, noise } from './mutate.ts'
@@ -488,9 +489,9 @@ export function secure(prng: Prng): Subject {
     require(server['pendingOf'].size === handshakes, 'handshakes by association')
     require(server['unvalidated'].size <= handshakes, 'handshakes without a cookie')
     require(server['vain'].size <= limits.maxRemembered, 'hosts that tried in vain')
-    const sum = (counts: ReadonlyMap<string, number>, most: number): number => {
+    const sum = (counts: KeyedCounter, most: number): number => {
       let all = 0
-      for (const [host, count] of counts) {
+      for (const [host, count] of counts['counts']) {
         require(count > 0 && count <= most, `${count} of ${host}`)
         all += count
       }
