@@ -112,7 +112,7 @@ test('a copy of an initiation that comes first, from elsewhere, denies nothing t
     deepEqual([bench.atServer.at(-1)!.plain, client.got], ['hello', ['hello yourself']])
     equal(bench.server.associations, 1)
     // Nor does it count for the host that was named.
-    equal(bench.server['countByHost'].get('thief'), undefined)
+    equal(bench.server['countByHost'].get('thief'), 0)
   }
 })
 

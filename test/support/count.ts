@@ -11,6 +11,7 @@ import { setFlagsFromString } from 'node:v8'
 
 // An optimised caller inlines what it calls, and then nobody counts the calls.
 setFlagsFromString('--no-opt')
+setFlagsFromString('--no-maglev')
 const session = new Session()
 session.connect()
 session.post('Profiler.enable')
