@@ -3,7 +3,7 @@ import { equal, ok } from 'node:assert/strict'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Kcp } from '../../src/core/kcp.ts'
 
@@ -166,8 +166,11 @@ test('a million segments leave nothing for the garbage collector', { timeout: 60
   const ran = collections
   observer.disconnect()
   const kept = held() - before
-  // An object for each would be 24 MB at least, which V8 collects in 16 MB or less. A few are the runtime's own.
-  ok(ran <= 3, `${ran} collections`)
+  // An object and a number for each would be 48 MB. Some is the runtime's own: three collections of Node 20's 16 MB, that is
+  // half of what its young space has, or as many of Node 24's 2 MB.
+  const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')!
+  const room = young.space_size / 2
+  ok(ran <= 3 || ran * room < 48_000_000, `${ran} collections of ${room} bytes`)
   ok(kept < 200_000, `${kept} bytes kept`)
 })
 
@@ -188,9 +191,9 @@ test('an engine that was trimmed when it fell idle holds little, and goes on', (
     flow.b.trim()
     flows.push(flow)
   }
-  // Each flow has two engines, and some 1.5 KB of its own.
+  // Each flow has two engines, and some 1.5 KB of its own. Node 24's empty arrays are larger: 3,870 bytes in all.
   const each = (held() - before) / COUNT
-  ok(each < 3_500, `${each.toFixed(0)} bytes per idle engine`)
+  ok(each < 4_200, `${each.toFixed(0)} bytes per idle engine`)
   for (const flow of flows) flow.run(1)
   equal(flows[0]!.b.stats().rcvNxt, FIRST_SN + 3 * BURST)
 })
