@@ -61,7 +61,7 @@ export class KcpStream extends Duplex implements AsyncDisposable {
   /** Set while the session is over and its reader still has something to read; runs out without a read. */
   #readerTimer: unknown
   #destroyed: ((error?: Error | null) => void) | undefined
-  /** All of its connection, itself too. */
+  /** The streams of all channels of the connection, this one included. */
   readonly #channels: readonly KcpStream[]
   /** Of the first of several channels: Node's streams, and not the program, may be about to destroy it. */
   #ending = false

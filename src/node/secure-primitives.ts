@@ -30,8 +30,8 @@ import { fillRandom } from './openssl.ts'
 
 /** A new X25519 key pair for `security: { keyPair }`; keep the private key to yourself. */
 export function generateKeyPair(): KeyPair {
-  // Encoded by the generator, as an export afterwards can hang the process (Node 20.20): the export holds the key's lock,
-  // and the collector waits for that when it frees the key's generator meanwhile.
+  // The generator encodes the keys. An export afterwards can hang the process (Node 20.20): it holds the key's lock, and the
+  // collector waits for that lock when it frees the generator meanwhile.
   const { publicKey, privateKey } = generateKeyPairSync('x25519', AS_JWK) as unknown as KeyPairJwk
   const pair = { publicKey: fromBase64Url(publicKey.x), privateKey: fromBase64Url(privateKey.d) }
   PRIVATE_KEYS.set(pair.privateKey, createPrivateKey({ key: privateKey, format: 'jwk' }))

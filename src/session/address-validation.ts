@@ -4,7 +4,6 @@
  * of a session; the engine spends from the same number when it flushes.
  * @module
  */
-
 import type { Kcp } from '../core/kcp.ts'
 import { KCP_OVERHEAD } from '../core/segment.ts'
 import { NEVER } from './session-timers.ts'

@@ -3,7 +3,6 @@
  * time. The peer's Fin ends the other direction. The states of the sending half are a table; docs/ARCHITECTURE.md draws it.
  * @module
  */
-
 import { assert } from '../core/assert.ts'
 import type { CloseNotice } from './close-notice.ts'
 import type { ResolvedSessionConfig } from './config.ts'
@@ -191,14 +190,17 @@ export class CloseHandshake {
     if (this.host.config.lifecycle !== 'fin') return
     if (this.fins === 0) this.finishedAt = now
     const interval = Math.max(FIN_INTERVAL, this.host.rto) * 2 ** Math.min(this.fins, FINS)
-    this.nextFinAt = now + Math.min(FIN_INTERVAL_MAX, interval)
-    this.fins++
-    this.host.sendFins(1, now)
+    this.sendFinAndWait(Math.min(FIN_INTERVAL_MAX, interval), now)
   }
 
-  /** The peer answered none of the Fins, and has sent none itself: another one, ever more rarely. */
+  /** Repeats the Fin at growing intervals: the peer answered none, and has sent none itself. */
   private remind(now: number): void {
-    this.nextFinAt = now + Math.min(REMINDER_INTERVAL_MAX, FIN_INTERVAL_MAX * 2 ** (this.fins - FINS + 1))
+    const interval = FIN_INTERVAL_MAX * 2 ** (this.fins - FINS + 1)
+    this.sendFinAndWait(Math.min(REMINDER_INTERVAL_MAX, interval), now)
+  }
+
+  private sendFinAndWait(interval: number, now: number): void {
+    this.nextFinAt = now + interval
     this.fins++
     this.host.sendFins(1, now)
   }

@@ -1,8 +1,8 @@
 /**
  * One peer's conversation: the way to it, forward error correction, what its channels know of the peer together, and the
  * channels themselves, each an ordered session. The same for both roles: a client makes one for its server and gives it
- * every datagram (`connectTo`, `receiveSealed`); a server's acceptor makes one for each conversation, and gives it what it
- * has opened (`receive`).
+ * every datagram (`connectTo`, `receiveSealed`); a server's acceptor makes one for each conversation, and gives it each
+ * datagram that it has decrypted (`receive`).
  *
  *     in    link ─► receive ─► the channel of its conv ─► FEC, and what it rebuilds ─► the channel of its conv
  *     out   channel ─► FEC ─► link
@@ -31,7 +31,7 @@ interface Common {
   /** Random u32 at which the ts clock starts; see SessionOptions. */
   readonly clockOffset: number
   readonly clock: Clock
-  /** A channel wants its turn: something came for it, or asks for it. */
+  /** Has a channel run at the end of the turn: a datagram came for it, or its window opened. */
   readonly touch: (session: KcpSession) => void
   readonly warn: Warn
 }
@@ -43,9 +43,9 @@ export interface ConnectionOptions<Peer> extends Common {
   readonly mtu: number
   /** What all conversations of a host may keep together. */
   readonly memory?: MemoryBudget
-  /** The channel that the peer began, where it is known that it began it here; see SessionOptions.begun. */
+  /** The conv of the peer's first datagram; undefined where the transport knows its peers. See SessionOptions.begun. */
   readonly begun?: number | undefined
-  /** The link is its own: what cannot be read tells of another configuration. */
+  /** Given where the link carries this connection only: unreadable datagrams then show another configuration. */
   readonly suspicion?: Suspicion
   /** FEC rebuilt segments for a channel that is over. */
   readonly onStray?: () => void
@@ -106,8 +106,8 @@ export class Connection<Peer> {
     this.receive(fecKind(plain, 0, plain.length), plain, this.wireSize, this.options.clock.now())
 
   /**
-   * One plain datagram of the peer's, of this kind, which had `wireSize` bytes on the wire. A server has found out by its
-   * conv that it is for here.
+   * One plain datagram of the peer's, of this kind, which had `wireSize` bytes on the wire. A server has looked this
+   * connection up by the conv.
    */
   receive(kind: FecKind, datagram: Uint8Array, wireSize: number, now: number): void {
     const { pipeline } = this
@@ -140,7 +140,7 @@ export class Connection<Peer> {
 
   private deliver(segments: Uint8Array, now: number, recovered: boolean): void {
     const conv = segments.length < 4 ? this.conv : readU32(segments, 0)
-    // What is of none of them is channel 0's to refuse, and to count.
+    // Channel 0 rejects and counts a datagram that fits no channel.
     const session = this.session(conv) ?? this.sessions[0]!
     if (session.closed) {
       if (recovered) this.options.onStray?.()

@@ -3,7 +3,6 @@
  * stays unacknowledged, has lasted too long. Times are ms of the session's clock.
  * @module
  */
-
 import type { Kcp } from '../core/kcp.ts'
 import type { CloseHandshake } from './close-handshake.ts'
 import type { ResolvedSessionConfig } from './config.ts'

@@ -3,7 +3,6 @@
  * A message may wait in front of the engine or in its queue; both are watched here.
  * @module
  */
-
 import type { Kcp } from '../core/kcp.ts'
 import { NEVER } from './session-timers.ts'
 

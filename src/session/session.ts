@@ -174,9 +174,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
 
   readonly closing: CloseHandshake
   private flushing = false
-  /** Whether a PUSH of the peer's came on this channel by itself, and not from FEC: its ts can be echoed. */
-  private hasEcho = false
-  /** Whether a PUSH of the peer's came on this channel. */
+  /** Whether a PUSH of the peer's came on this channel, by itself or from FEC: a notice can echo its ts. */
   private heardPush = false
   /** Time of the latest `receive`. */
   private receivedAt = 0
@@ -595,8 +593,6 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
     const again = this.contact.clock.known && kcp.proof.heardTs !== heardTs
     if (kcp.counters.segmentsIn !== stored || again) {
       this.heardPush = true
-      // That of a recovered segment too: it may be late, and is the peer's.
-      this.hasEcho = true
       if (!recovered) {
         // By the clock that is known: the peer is there.
         this.doubt.end()
@@ -1000,7 +996,7 @@ export class KcpSession implements Task, Channel, CloseHost, LivenessHost, Timed
       sn: this.kcp.sndNxt,
       done: !this.closing.half,
       ts: this.ts(now),
-      echo: this.hasEcho ? this.kcp.proof.heardTs : undefined,
+      echo: this.heardPush ? this.kcp.proof.heardTs : undefined,
     })
   }
 

@@ -3,7 +3,6 @@
  * asks no sooner.
  * @module
  */
-
 import type { Kcp } from '../core/kcp.ts'
 import { NEVER } from './session-timers.ts'
 

@@ -20,7 +20,7 @@ const transport: DatagramTransport<string> = {
 }
 const push = (conv: number, text = 'a'): Uint8Array => parseTrace(`push sn=0 "${text}"`, { conv })
 
-/** What is the same for both roles, and the convs of the channels that had their turn asked for, in order. */
+/** Options that both roles share, and the convs of the channels that were scheduled, in order. */
 function common(channels: number) {
   const touched: number[] = []
   const warnings: string[] = []
@@ -58,7 +58,7 @@ function server(channels: number, more: Partial<ConnectionOptions<string>> = {})
   return { connection, ...seen }
 }
 
-test('a datagram is for the channel of its conv; what is of none of them channel 0 refuses, and counts', () => {
+test('a datagram goes to the channel of its conv; channel 0 rejects and counts one that fits no channel', () => {
   const { connection, touched } = client(3)
   connection.receiveSealed(push(CONV + 2))
   deepEqual(
@@ -119,7 +119,7 @@ test('a channel that is over takes nothing, and asks for no turn', () => {
   deepEqual(touched, [])
 })
 
-test('a peer whose datagrams are not KCP is told of once, and not when it was understood before', () => {
+test('one warning names a peer whose datagrams are not KCP, unless the peer was understood before', () => {
   const { connection, warnings } = client()
   const noise = new Uint8Array(40).fill(0xee)
   for (let i = 0; i < 20; i++) connection.receiveSealed(noise)

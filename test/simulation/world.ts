@@ -257,7 +257,7 @@ export class World {
     const begin = (): void => {
       const connection = this.connectionTo(SERVER, host, config, cipherOf(plan.cover, this.prng.fork()))
       connection.sessions.forEach((session, i) => {
-        // Unused: the seeds that are known drew one here.
+        // Not used: the recorded seeds drew a number here.
         if (i > 0) this.prng.u32()
         this.addEnd(host, session, i, plan.traffic.client)
       })
